@@ -1,0 +1,82 @@
+// Package dataset holds training data as bins: every feature value is replaced
+// by the number of the interval (or category) it falls into, as LightGBM does
+// (Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree",
+// NIPS 2017, section 2.1).
+package dataset
+
+// Metadata is what is known of each row besides its features.
+type Metadata struct {
+	// Label has one value a row.
+	Label []float32
+	// Weight has one value a row, each ≥ 0, or is nil.
+	Weight []float32
+	// QueryStart has the first row of each query and, last, the number of
+	// rows; nil where rows are not grouped.
+	QueryStart []int32
+	// InitScore has rows × models-per-iteration raw scores, model after model
+	// (score of row i in model k at k·rows+i), or is nil.
+	InitScore []float64
+}
+
+// Column is a feature that can be split on. Features that cannot (constant,
+// ignored) have no column.
+type Column struct {
+	// Feature is the index among all features of the table.
+	Feature int
+	// Mapper translates values to bins.
+	Mapper *Mapper
+	// Offset is the place of the column's bin 0 in a flat histogram.
+	Offset uint32
+	// Block and Lane say where the column's bins are stored; Block is -1 for a
+	// column of Sparse.
+	Block, Lane int
+}
+
+// Block stores the bins of a few dense columns together, one machine word a
+// row, so that a row's visit costs one load for up to eight columns and their
+// histograms fit the first-level cache together.
+type Block struct {
+	// Columns lists the columns of the lanes, lane 0 (lowest bits) first.
+	Columns []int
+	// Bits is the width of a lane: 8 or 16.
+	Bits int
+	// W32 or W64 has one word a row; the other is nil. Unused lanes are 0.
+	// A block of at most 4 columns of 8 bits (2 of 16) uses W32.
+	W32 []uint32
+	W64 []uint64
+}
+
+// SparseRows stores the sparse columns row by row: only bins that differ from
+// the column's most frequent bin are listed.
+type SparseRows struct {
+	// Columns lists the sparse columns, ascending.
+	Columns []int
+	// RowStart has, for each row and once more for the end, the index of its
+	// first entry.
+	RowStart []int
+	// Entry is a place in the flat histogram (Column.Offset + bin), ascending
+	// within a row.
+	Entry []uint32
+}
+
+// Dataset is a binned table. It is immutable once built and safe for
+// concurrent use.
+type Dataset struct {
+	Metadata
+	// Rows is the number of rows.
+	Rows int
+	// FeatureNames has a name for every feature of the table.
+	FeatureNames []string
+	// Mappers has a mapper for every feature of the table; trivial ones have
+	// no column.
+	Mappers []*Mapper
+	// Columns are the features that can be split on, by ascending Feature.
+	Columns []Column
+	// Blocks store the dense columns.
+	Blocks []Block
+	// Sparse stores the sparse columns; nil when there are none.
+	Sparse *SparseRows
+	// TotalBins is the length of a flat histogram: the sum of the columns'
+	// numbers of bins.
+	TotalBins int
+}
