@@ -27,23 +27,20 @@ type Column struct {
 	Mapper *Mapper
 	// Offset is the place of the column's bin 0 in a flat histogram.
 	Offset uint32
-	// Block and Lane say where the column's bins are stored; Block is -1 for a
-	// column of Sparse.
+	// Block and Lane say where the column's bins are stored (see Block); Block
+	// is -1 for a column of Sparse.
 	Block, Lane int
 }
 
-// Block stores the bins of a few dense columns together, one machine word a
-// row, so that a row's visit costs one load for up to eight columns and their
-// histograms fit the first-level cache together.
+// Block is a group of up to eight dense columns whose bins share a machine
+// word, so that one load serves all of them and their histograms fit the
+// first-level cache together.
 type Block struct {
 	// Columns lists the columns of the lanes, lane 0 (lowest bits) first.
 	Columns []int
-	// Bits is the width of a lane: 8 or 16.
+	// Bits is the width of a lane: 8 (up to 8 columns of at most 256 bins) or
+	// 16 (up to 4 columns).
 	Bits int
-	// W32 or W64 has one word a row; the other is nil. Unused lanes are 0.
-	// A block of at most 4 columns of 8 bits (2 of 16) uses W32.
-	W32 []uint32
-	W64 []uint64
 }
 
 // SparseRows stores the sparse columns row by row: only bins that differ from
@@ -72,8 +69,12 @@ type Dataset struct {
 	Mappers []*Mapper
 	// Columns are the features that can be split on, by ascending Feature.
 	Columns []Column
-	// Blocks store the dense columns.
+	// Blocks are the groups of dense columns, and Words their bins, row after
+	// row: the word of block b of row r is Words[r*len(Blocks)+b]. All words of
+	// a row lie together because a leaf deep in a tree visits few rows, far
+	// apart, and pays for every cache line. Unused lanes are 0.
 	Blocks []Block
+	Words  []uint64
 	// Sparse stores the sparse columns; nil when there are none.
 	Sparse *SparseRows
 	// TotalBins is the length of a flat histogram: the sum of the columns'
