@@ -32,7 +32,7 @@ type flatTree struct {
 	nodes       []flatNode
 	minDepth    int32 // of a leaf
 	categorical bool
-	words       []uint32 // the tree's CatThreshold
+	words       []uint32 // the bit sets, each followed by a 0
 	linear      *Tree    // set for a linear tree, which has no nodes here
 }
 
@@ -62,7 +62,8 @@ const (
 )
 
 // categoryBit marks the column of a categorical node. Its key has the bounds
-// of the bit set in the tree's words: the first above, their number below.
+// of the bit set in the tree's words: the first above, their number below. The
+// k-th set is k words further on than in CatThreshold.
 const categoryBit = 1 << 31
 
 type columnKind uint8
@@ -163,11 +164,15 @@ func flatten(t *Tree, at map[column]uint32) flatTree {
 	}
 	// Breadth first: the nodes near the root share cache lines.
 	type item struct{ node, place, depth int32 }
-	f := flatTree{nodes: make([]flatNode, 2*t.NumLeaves), minDepth: math.MaxInt32, words: t.CatThreshold}
+	f := flatTree{nodes: make([]flatNode, 2*t.NumLeaves), minDepth: math.MaxInt32}
 	f.nodes[1] = flatNode{next: 1} // keeps pairs of children aligned; never reached
 	root := item{node: 0}
 	if t.NumLeaves == 1 {
 		root.node = -1
+	}
+	for k := range t.NumCat() {
+		f.words = append(f.words, t.CatThreshold[t.CatBoundaries[k]:t.CatBoundaries[k+1]]...)
+		f.words = append(f.words, 0)
 	}
 	queue := []item{root}
 	free := int32(2)
@@ -197,5 +202,5 @@ func (t *Tree) flatNode(node int32, at map[column]uint32) flatNode {
 	}
 	k := int(t.Threshold[node])
 	first, end := int64(t.CatBoundaries[k]), int64(t.CatBoundaries[k+1])
-	return flatNode{key: first<<32 | (end - first), column: at[c] | categoryBit}
+	return flatNode{key: (first+int64(k))<<32 | (end - first), column: at[c] | categoryBit}
 }

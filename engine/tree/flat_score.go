@@ -118,67 +118,26 @@ func (e *Ensemble) addBlock(values []float64, features, first, last int, groups 
 	for i := first; i < last; i++ {
 		t := &e.trees[i]
 		k := i % e.models
-		switch {
-		case t.linear != nil:
+		if t.linear != nil {
 			for r := 0; r*e.models < len(out); r++ {
 				out[r*e.models+k] += t.linear.Predict(values[r*features : (r+1)*features])
 			}
-		case t.categorical:
-			t.addCategorical(groups, len(e.columns), out[k:], e.models)
-		default:
-			t.addNumerical(groups, len(e.columns), out[k:], e.models)
+			continue
 		}
+		t.add(groups, len(e.columns), out[k:], e.models)
 	}
 }
 
-// addCategorical adds the tree's values for groups of rows, of width columns
-// each, to out, one row every models values.
-func (t *flatTree) addCategorical(groups []group, width int, out []float64, models int) {
-	for o, row := 0, 0; o < len(out); o, row = o+models, row+1 {
-		columns, lane := groups[row/lanes*width:][:width], row%lanes
-		at := int32(0)
-		for {
-			n := &t.nodes[at]
-			next := n.next
-			v := columns[n.column&^categoryBit][lane]
-			if n.column&categoryBit == 0 {
-				next += less(v, n.key)
-			} else {
-				next += t.inSet(n.key, v)
-			}
-			if next == at {
-				out[o] += n.leafValue()
-				break
-			}
-			at = next
-		}
-	}
-}
-
-// inSet is 1 if a category is in the bit set whose bounds are packed into set,
-// else 0. No category, -1, is beyond every set.
-func (t *flatTree) inSet(set, category int64) int32 {
-	word := uint64(uint32(category) >> 5)
-	if word >= uint64(set)&math.MaxUint32 {
-		return 0
-	}
-	return int32(t.words[uint64(set)>>32+word] >> (uint32(category) & 31) & 1)
-}
-
-// less is 1 if a <= b, else 0, without a branch.
-func less(a, b int64) int32 {
-	var yes int32
-	if a <= b {
-		yes = 1
-	}
-	return yes
-}
-
-// addNumerical is addCategorical for trees without categories, with all rows
-// of a group on their way at a time.
-func (t *flatTree) addNumerical(groups []group, width int, out []float64, models int) {
+// add adds the tree's values for groups of rows, of width columns each, to
+// out, one row every models values.
+func (t *flatTree) add(groups []group, width int, out []float64, models int) {
 	for o := 0; o < len(out); o += lanes * models {
-		at := t.walk(groups[:width])
+		var at [lanes]int32
+		if t.categorical {
+			at = t.walkCategorical(groups[:width])
+		} else {
+			at = t.walk(groups[:width])
+		}
 		rest := out[o:]
 		for lane, leaf := range at {
 			if lane*models >= len(rest) {
@@ -190,8 +149,17 @@ func (t *flatTree) addNumerical(groups []group, width int, out []float64, models
 	}
 }
 
-// walk takes the rows of a group from the root to their leaves. Written out
-// lane by lane, the places stay in registers.
+// less is 1 if a <= b, else 0, without a branch.
+func less(a, b int64) int32 {
+	var yes int32
+	if a <= b {
+		yes = 1
+	}
+	return yes
+}
+
+// walk takes the rows of a group from the root to their leaves in a tree
+// without categories. Written out lane by lane, the places stay in registers.
 func (t *flatTree) walk(columns []group) [lanes]int32 {
 	nodes := t.nodes
 	var a, b, c, d, e, f, g, h int32
@@ -217,4 +185,44 @@ func (t *flatTree) walk(columns []group) [lanes]int32 {
 		}
 		a, b, c, d, e, f, g, h = a1, b1, c1, d1, e1, f1, g1, h1
 	}
+}
+
+// walkCategorical is walk for trees with categories, for half of the lanes at a
+// time, as its steps need more registers.
+func (t *flatTree) walkCategorical(columns []group) (at [lanes]int32) {
+	nodes, words := t.nodes, t.words
+	for lane := 0; lane < lanes; lane += lanes / 2 {
+		lane &= lanes / 2 // says that lane+3 is in range
+		var a, b, c, d int32
+		for steps := t.minDepth; ; steps-- {
+			n := &nodes[a]
+			a1 := n.either(columns[n.column&^categoryBit][lane], words)
+			n = &nodes[b]
+			b1 := n.either(columns[n.column&^categoryBit][lane+1], words)
+			n = &nodes[c]
+			c1 := n.either(columns[n.column&^categoryBit][lane+2], words)
+			n = &nodes[d]
+			d1 := n.either(columns[n.column&^categoryBit][lane+3], words)
+			if steps <= 0 && (a^a1)|(b^b1)|(c^c1)|(d^d1) == 0 {
+				break
+			}
+			a, b, c, d = a1, b1, c1, d1
+		}
+		at[lane], at[lane+1], at[lane+2], at[lane+3] = a, b, c, d
+	}
+	return at
+}
+
+// either is the place after a node of either kind. It makes both decisions and
+// keeps one, for which kind comes next cannot be foreseen.
+func (n *flatNode) either(v int64, words []uint32) int32 {
+	categorical := int32(n.column) >> 31 // all ones, or 0
+	set := n.key & int64(categorical)
+	size := set & math.MaxUint32
+	// The word after a set is 0, for the categories beyond it (and for -1,
+	// which is none): take the lesser of the category's word and that one.
+	beyond := int64(uint32(v)>>5) - size
+	word := uint64(set)>>32 + uint64(size+beyond&(beyond>>63))
+	in := int32(words[word] >> (uint32(v) & 31))
+	return n.next + (in&1&categorical | less(v, n.key)&^categorical)
 }
