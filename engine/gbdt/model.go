@@ -1,0 +1,50 @@
+package gbdt
+
+import (
+	"cloister/engine/dataset"
+	"cloister/engine/lightgbm"
+	"cloister/engine/tree"
+)
+
+// treeOptions translates parameters to the grower's options.
+func treeOptions(cfg *lightgbm.Config) tree.Options {
+	o := tree.Options{
+		NumLeaves: cfg.NumLeaves, MaxDepth: cfg.MaxDepth,
+		MinDataInLeaf: cfg.MinDataInLeaf, MinSumHessianInLeaf: cfg.MinSumHessianInLeaf,
+		L1: cfg.LambdaL1, L2: cfg.LambdaL2,
+		MinGainToSplit: cfg.MinGainToSplit, MaxDeltaStep: cfg.MaxDeltaStep,
+		CatSmooth: cfg.CatSmooth, CatL2: cfg.CatL2,
+		MaxCatThreshold: cfg.MaxCatThreshold, MaxCatToOnehot: cfg.MaxCatToOnehot,
+		MinDataPerGroup: cfg.MinDataPerGroup,
+	}
+	if cfg.HistogramPoolSize > 0 {
+		o.HistogramMemory = int(cfg.HistogramPoolSize * (1 << 20))
+	}
+	return o
+}
+
+// model assembles the trained ensemble.
+func (t *trainer) model() *lightgbm.Model {
+	m := &lightgbm.Model{
+		NumClass:          t.cfg.NumClass,
+		TreesPerIteration: t.models,
+		MaxFeatureIndex:   len(t.data.FeatureNames) - 1,
+		Objective:         t.loss.String(),
+		FeatureNames:      t.data.FeatureNames,
+		FeatureInfos:      featureInfos(t.data),
+		Trees:             t.trees,
+		Parameters:        t.cfg.ModelText(),
+	}
+	if first := t.opt.InitModel; first != nil {
+		m.Trees = append(append([]*tree.Tree{}, first.Trees...), t.trees...)
+	}
+	return m
+}
+
+func featureInfos(d *dataset.Dataset) []string {
+	infos := make([]string, len(d.Mappers))
+	for i, m := range d.Mappers {
+		infos[i] = m.Info()
+	}
+	return infos
+}

@@ -1,0 +1,23 @@
+package tree
+
+// Options limit and regularise the growth of a tree. Names and meanings are
+// those of LightGBM's parameters.
+type Options struct {
+	NumLeaves           int     // at most this many leaves, ≥ 2
+	MaxDepth            int     // at most this many splits on a path; ≤ 0 means no limit
+	MinDataInLeaf       int     // least rows of a leaf
+	MinSumHessianInLeaf float64 // least sum of hessians of a leaf
+	L1, L2              float64 // lambda_l1, lambda_l2
+	MinGainToSplit      float64
+	MaxDeltaStep        float64 // greatest absolute value of a leaf; ≤ 0 means no limit
+
+	CatSmooth       float64
+	CatL2           float64
+	MaxCatThreshold int
+	MaxCatToOnehot  int
+	MinDataPerGroup int
+
+	// HistogramMemory bounds the memory, in bytes, of the histograms that are
+	// kept for subtraction; it cannot change the tree. 0 means 1 GiB.
+	HistogramMemory int
+}

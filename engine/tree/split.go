@@ -1,0 +1,232 @@
+package tree
+
+import (
+	"math"
+
+	"cloister/engine/dataset"
+)
+
+// epsilon keeps sums of hessians away from zero, as LightGBM's kEpsilon does.
+const epsilon = 1e-15
+
+// split is a way to divide a leaf.
+type split struct {
+	gain        float64 // improvement of the objective; ≤ 0 means none
+	column      int
+	threshold   uint32 // numerical: bins ≤ threshold go left
+	defaultLeft bool   // where missing values go
+	left        int64  // packed sums of the left child
+	cat         []uint32
+	// l2 is the ridge term for the children's values: many-vs-many categorical
+	// splits are shrunk more (cat_l2).
+	l2 float64
+}
+
+// better is LightGBM's order of splits: the greater gain, then the earlier
+// column.
+func (s *split) better(t *split) bool {
+	if s.gain != t.gain {
+		return s.gain > t.gain
+	}
+	return s.column < t.column
+}
+
+var noSplit = split{gain: math.Inf(-1), column: math.MaxInt}
+
+// searcher finds the best split of a leaf from its histogram. It follows
+// LightGBM's FindBestThresholdSequentially and
+// FindBestThresholdCategoricalInner, on integer sums.
+type searcher struct {
+	data *dataset.Dataset
+	opt  *Options
+	fix  *fixed
+
+	order []catBin // working memory of the categorical search
+}
+
+// leafTerms are the values that all columns of one leaf share.
+type leafTerms struct {
+	total     int64
+	grad      float64
+	hess      float64 // with LightGBM's 2 × epsilon
+	count     int
+	perHess   float64 // rows per unit of the fixed-point hessian
+	shift     float64 // gain must exceed this
+	hessLeast int64   // least fixed-point hessian of a child
+}
+
+func (s *searcher) terms(count int, total int64) leafTerms {
+	t := leafTerms{total: total, count: count}
+	t.grad = s.fix.grad(total)
+	t.hess = s.fix.hess(total) + 2*epsilon
+	if h := total & s.fix.hessMask; h > 0 {
+		t.perHess = float64(count) / float64(h)
+	}
+	t.shift = s.opt.leafGain(t.grad, t.hess, s.opt.L2) + s.opt.MinGainToSplit
+	t.hessLeast = s.leastHess(t)
+	return t
+}
+
+// rows estimates the number of rows behind a fixed-point sum of hessians. It
+// is exact when hessians are constant.
+func (t *leafTerms) rows(hess int64) int {
+	return int(float64(float64(hess)*t.perHess) + 0.5)
+}
+
+// leastHess returns the least fixed-point hessian with which a child has both
+// min_data_in_leaf rows and min_sum_hessian_in_leaf, so that the inner loop
+// compares one integer.
+func (s *searcher) leastHess(t leafTerms) int64 {
+	ok := func(h int64) bool {
+		return t.rows(h) >= s.opt.MinDataInLeaf && float64(float64(h)*s.fix.hessScale)+epsilon >= s.opt.MinSumHessianInLeaf
+	}
+	all := t.total & s.fix.hessMask
+	if !ok(all) {
+		return all + 1
+	}
+	lo, hi := int64(0), all
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		if ok(mid) {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo
+}
+
+// leafValue is the value of a leaf with the given sums.
+func (o *Options) leafValue(grad, hess, l2 float64) float64 {
+	v := -thresholdL1(grad, o.L1) / (hess + l2)
+	if o.MaxDeltaStep > 0 && math.Abs(v) > o.MaxDeltaStep {
+		return math.Copysign(o.MaxDeltaStep, v)
+	}
+	return v
+}
+
+func thresholdL1(grad, l1 float64) float64 {
+	if l1 == 0 {
+		return grad
+	}
+	return math.Copysign(max(0, math.Abs(grad)-l1), grad)
+}
+
+// leafGain is twice the improvement of the objective by a leaf's value.
+func (o *Options) leafGain(grad, hess, l2 float64) float64 {
+	g := thresholdL1(grad, o.L1)
+	if o.MaxDeltaStep <= 0 {
+		return float64(g*g) / (hess + l2)
+	}
+	v := o.leafValue(grad, hess, l2)
+	return -(float64(2*g*v) + float64((hess+l2)*v*v))
+}
+
+// best returns the better of found and the best split on a column.
+// Splittable reports whether any threshold of the column passes.
+func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (splittable bool) {
+	c := &s.data.Columns[column]
+	m := c.Mapper
+	h := hist[c.Offset:][:m.NumBins]
+	var got split
+	switch {
+	case m.Categorical:
+		got = s.categorical(h, t)
+	case m.NumBins > 2 && m.Missing == dataset.MissingZero:
+		got = s.fromRight(h, t, int(m.DefaultBin))
+		if other := s.fromLeft(h, t, int(m.DefaultBin)); other.gain > got.gain {
+			got = other
+		}
+	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
+		got = s.fromRight(h[:m.NumBins-1], t, -1)
+		if other := s.fromLeft(h, t, -1); other.gain > got.gain {
+			got = other
+		}
+	default:
+		got = s.fromRight(h, t, -1)
+		switch m.Missing {
+		case dataset.MissingNaN:
+			got.defaultLeft = false
+		case dataset.MissingZero:
+			// Two bins: missing values go with the bin they lie in.
+			got.defaultLeft = m.DefaultBin <= got.threshold
+		case dataset.MissingNone:
+		}
+	}
+	if math.IsInf(got.gain, -1) {
+		return false
+	}
+	got.column = column
+	if got.better(found) {
+		*found = got
+	}
+	return true
+}
+
+// fromRight tries the thresholds from the greatest down, gathering the right
+// child; bins that are left out (the skipped default bin, and the bin of NaN
+// beyond h) go left with the default direction.
+func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
+	best := noSplit
+	bestGain := t.shift
+	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
+	var right int64
+	for bin := len(h) - 1; bin >= 1; bin-- {
+		if bin == skip {
+			continue
+		}
+		right += h[bin]
+		hess := right & s.fix.hessMask
+		if hess < least {
+			continue
+		}
+		if hess > most {
+			break
+		}
+		if gain := s.gain(t, right); gain > bestGain {
+			bestGain = gain
+			best = split{gain: gain - t.shift, threshold: uint32(bin - 1), defaultLeft: true, left: t.total - right, l2: s.opt.L2}
+		}
+	}
+	return best
+}
+
+// fromLeft tries the thresholds from the least up, gathering the left child;
+// what is left out goes right.
+func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
+	best := noSplit
+	bestGain := t.shift
+	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
+	var left int64
+	for bin := range len(h) - 1 {
+		if bin == skip {
+			continue
+		}
+		left += h[bin]
+		hess := left & s.fix.hessMask
+		if hess < least {
+			continue
+		}
+		if hess > most {
+			break
+		}
+		if gain := s.gain(t, left); gain > bestGain {
+			bestGain = gain
+			best = split{gain: gain - t.shift, threshold: uint32(bin), left: left, l2: s.opt.L2}
+		}
+	}
+	return best
+}
+
+// gain is the objective's improvement when the leaf is divided into rows with
+// the given packed sums and the others.
+func (s *searcher) gain(t *leafTerms, packed int64) float64 {
+	g := float64(packed>>s.fix.hessBits) * s.fix.gradScale
+	h := float64(float64(packed&s.fix.hessMask)*s.fix.hessScale) + epsilon
+	g2, h2 := t.grad-g, t.hess-h
+	o := s.opt
+	if o.L1 == 0 && o.MaxDeltaStep <= 0 {
+		return float64(g*g)/(h+o.L2) + float64(g2*g2)/(h2+o.L2)
+	}
+	return o.leafGain(g, h, o.L2) + o.leafGain(g2, h2, o.L2)
+}
