@@ -1,0 +1,150 @@
+// Command fuzz runs every fuzz target of a module, one after the other, so that
+// all of them together end in a given time, building included. A target that
+// needs longer to build takes its time from those after it.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	dir := flag.String("dir", ".", "root of the module")
+	total := flag.Duration("total", 8*time.Minute, "time for all targets together")
+	least := flag.Duration("least", 3*time.Second, "time that every target gets, even when the total is used up")
+	runs := flag.Int("runs", 0, "run this many inputs of each target instead of sharing a time")
+	flag.Parse()
+
+	f := fuzzer{dir: *dir, out: os.Stdout, least: *least, runs: *runs}
+	if err := f.all(*total); err != nil {
+		fmt.Fprintln(os.Stderr, "fuzz:", err)
+		os.Exit(1)
+	}
+}
+
+type fuzzer struct {
+	dir   string
+	out   io.Writer
+	least time.Duration
+	runs  int
+}
+
+// A target is one fuzz function of a package.
+type target struct{ pkg, name string }
+
+func (f fuzzer) all(total time.Duration) error {
+	end := time.Now().Add(total)
+	targets, err := f.list()
+	if err != nil {
+		return err
+	}
+	var failed []string
+	for i, t := range targets {
+		limit := fmt.Sprintf("%dx", f.runs)
+		if f.runs == 0 {
+			limit = max(share(time.Until(end), len(targets)-i), f.least).String()
+		}
+		started := time.Now()
+		err := f.run(t, limit)
+		result := "ok"
+		if err != nil {
+			result = "FAIL"
+			failed = append(failed, t.pkg+" "+t.name)
+		}
+		fmt.Fprintf(f.out, "%-4s %s %s (%s, limit %s)\n", result, t.pkg, t.name, time.Since(started).Round(time.Second/10), limit)
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d targets failed: %s", len(failed), len(targets), strings.Join(failed, ", "))
+	}
+	fmt.Fprintf(f.out, "%d fuzz targets found nothing\n", len(targets))
+	return nil
+}
+
+// share is what one of n targets may use of what is left.
+func share(left time.Duration, n int) time.Duration {
+	return (left / time.Duration(n)).Truncate(time.Second / 10)
+}
+
+// list returns the fuzz targets of the module in the order of its packages.
+func (f fuzzer) list() ([]target, error) {
+	cmd := exec.Command("go", "test", "-json", "-list", "^Fuzz", "./...")
+	cmd.Dir = f.dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	events, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s%s", cmd, err, stderr.Bytes(), events)
+	}
+	targets, err := parseList(bytes.NewReader(events))
+	if err != nil {
+		return nil, err
+	}
+	if len(targets) == 0 {
+		return nil, errors.New("the module has no fuzz target")
+	}
+	return targets, nil
+}
+
+func parseList(events io.Reader) ([]target, error) {
+	var targets []target
+	decoder := json.NewDecoder(events)
+	for {
+		var event struct{ Action, Package, Output string }
+		err := decoder.Decode(&event)
+		if errors.Is(err, io.EOF) {
+			return targets, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the list of tests: %w", err)
+		}
+		name := strings.TrimSpace(event.Output)
+		if event.Action == "output" && strings.HasPrefix(name, "Fuzz") && !strings.ContainsAny(name, " \t") {
+			targets = append(targets, target{pkg: event.Package, name: name})
+		}
+	}
+}
+
+// run fuzzes one target up to the limit, a duration or a count such as 1000x.
+func (f fuzzer) run(t target, limit string) error {
+	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$",
+		"-fuzztime", limit, "-fuzzminimizetime", "5s", "-timeout", "0", t.pkg)
+	cmd.Dir = f.dir
+	output, err := cmd.CombinedOutput()
+	if err == nil || onlyLate(output) {
+		return nil
+	}
+	fmt.Fprintf(f.out, "%s\n", output)
+	if saved := savedInput(output); saved != "" {
+		fmt.Fprintf(f.out, "keep the input as a test: git add %s in %s\n", saved, t.pkg)
+	}
+	return err
+}
+
+// onlyLate tells whether the run failed only because its time was up while a
+// worker was busy, which the go command reports as a failure
+// (https://go.dev/issue/75804); an input that fails is always saved.
+func onlyLate(output []byte) bool {
+	return bytes.Contains(output, []byte("context deadline exceeded")) &&
+		savedInput(output) == "" && !bytes.Contains(output, []byte("panic:"))
+}
+
+// savedInput returns the file, relative to the package, in which the go command
+// saved an input that fails.
+func savedInput(output []byte) string {
+	const mark = "Failing input written to "
+	_, rest, ok := bytes.Cut(output, []byte(mark))
+	if !ok {
+		return ""
+	}
+	name, _, _ := bytes.Cut(rest, []byte("\n"))
+	return filepath.ToSlash(string(bytes.TrimSpace(name)))
+}
