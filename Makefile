@@ -54,8 +54,8 @@ venv: ## Install the Python peers into .venv, each pinned by hash
 
 .PHONY: lint
 lint: lint-tool ## Check style, layering and reproducible arithmetic
-	$(TOOLS)/golangci-lint run
-	cd tools && $(TOOLS)/golangci-lint run --config ../.golangci.yml
+	"$(TOOLS)/golangci-lint" run
+	cd tools && "$(TOOLS)/golangci-lint" run --config ../.golangci.yml
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	cd tools && go run ./fma -dir ..
@@ -63,8 +63,8 @@ lint: lint-tool ## Check style, layering and reproducible arithmetic
 
 .PHONY: format
 format: lint-tool ## Format the Go files
-	$(TOOLS)/golangci-lint fmt
-	cd tools && $(TOOLS)/golangci-lint fmt --config ../.golangci.yml
+	"$(TOOLS)/golangci-lint" fmt
+	cd tools && "$(TOOLS)/golangci-lint" fmt --config ../.golangci.yml
 
 .PHONY: race
 race: ## Run the tests under the race detector
@@ -76,7 +76,7 @@ fuzz: ## Fuzz every target, FUZZTIME (8m) in all
 
 .PHONY: arm64
 arm64: ## Run the reproducibility tests on arm64 (emulated elsewhere)
-	VERSION='$(VERSION)' tools/arm64.sh
+	tools/arm64.sh
 
 .PHONY: bench
 bench: ## Run the benchmarks
@@ -103,19 +103,23 @@ peers-lock: ## Pin the Python peers by hash
 release: sbom-tool ## Build dist/: reproducible binaries, checksums, SBOM
 	@TOOLS='$(TOOLS)' VERSION='$(VERSION)' tools/release.sh '$(PLATFORMS)' $(BUILD_FLAGS)
 
+.PHONY: version
+version: ## Print the version that a build gets
+	@echo '$(VERSION)'
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf bin dist .cache
 
 .PHONY: lint-tool
 lint-tool:
-	@mkdir -p $(TOOLS)
-	cd tools && go build -trimpath -o $(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@mkdir -p "$(TOOLS)"
+	cd tools && go build -trimpath -o "$(TOOLS)/" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: sbom-tool
 sbom-tool:
-	@mkdir -p $(TOOLS)
-	cd tools && go build -trimpath -o $(TOOLS)/ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	@mkdir -p "$(TOOLS)"
+	cd tools && go build -trimpath -o "$(TOOLS)/" github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 .PHONY: help
 help: ## List the targets
