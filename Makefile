@@ -114,12 +114,12 @@ clean: ## Remove what was built
 .PHONY: lint-tool
 lint-tool:
 	@mkdir -p "$(TOOLS)"
-	cd tools && go build -trimpath -o "$(TOOLS)/" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd tools && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$(TOOLS)/" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: sbom-tool
 sbom-tool:
 	@mkdir -p "$(TOOLS)"
-	cd tools && go build -trimpath -o "$(TOOLS)/" github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	cd tools && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$(TOOLS)/" github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 .PHONY: help
 help: ## List the targets

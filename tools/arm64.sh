@@ -23,8 +23,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export CGO_ENABLED=0
 pattern='^Test(Reproducible|Bits)'
-# Longer than a run on the machine itself takes, by far.
-limit=20m
 
 # The packages with such a test.
 go test -list "$pattern" ./engine/... | awk '/^Test/ {n = 1} /^ok/ {if (n) print $2; n = 0}' >"$work/packages"
@@ -32,11 +30,13 @@ if [[ ! -s $work/packages ]]; then
 	echo "arm64: no test in ./engine/... is called TestReproducible… or TestBits…" >&2
 	exit 1
 fi
+logged() { "$@" </dev/null >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
 while read -r package; do
 	echo "arm64: $package"
 	GOARCH=arm64 go test -c -o "$work/test" "$package"
-	(cd "$(go list -f '{{.Dir}}' "$package")" &&
-		"${run[@]}" "$work/test" -test.run "$pattern" -test.timeout "$limit" -test.v | grep -E '^(---|ok|FAIL|PASS|panic)')
+	folder=$(go list -f '{{.Dir}}' "$package")
+	logged env -C "$folder" "${run[@]}" "$work/test" -test.run "$pattern" -test.timeout 20m -test.v
+	grep '^--- ' "$work/log"
 done <"$work/packages"
 
 for arch in amd64 arm64; do
@@ -44,11 +44,14 @@ for arch in amd64 arm64; do
 done
 on_amd64=()
 [[ $(uname -m) == x86_64 ]] || on_amd64=(qemu-x86_64-static)
+train() {
+	local model=$1 threads=$2
+	shift 2
+	logged "$@" train config=examples/breast_cancer/train.conf "num_threads=$threads" "output_model=$work/$model.$threads"
+}
 for threads in 1 3; do
-	"${on_amd64[@]}" "$work/cloister-amd64" train config=examples/breast_cancer/train.conf \
-		num_threads=$threads "output_model=$work/amd64.$threads" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-	"${run[@]}" "$work/cloister-arm64" train config=examples/breast_cancer/train.conf \
-		num_threads=$threads "output_model=$work/arm64.$threads" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+	train amd64 $threads "${on_amd64[@]}" "$work/cloister-amd64"
+	train arm64 $threads "${run[@]}" "$work/cloister-arm64"
 done
 # The model says where it was written and with how many threads; its trees must agree.
 for model in arm64.1 amd64.3 arm64.3; do
