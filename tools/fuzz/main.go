@@ -1,6 +1,5 @@
 // Command fuzz runs every fuzz target of a module, one after the other, so that
-// all of them together end in a given time, building included. A target that
-// needs longer to build takes its time from those after it.
+// all of them together end in a given time, building included.
 package main
 
 import (
@@ -45,6 +44,9 @@ func (f fuzzer) all(total time.Duration) error {
 	end := time.Now().Add(total)
 	targets, err := f.list()
 	if err != nil {
+		return err
+	}
+	if err := f.build(targets); err != nil {
 		return err
 	}
 	var failed []string
@@ -113,9 +115,27 @@ func parseList(events io.Reader) ([]target, error) {
 	}
 }
 
+// build fills the build cache with the instrumented packages, so that what is
+// left of the time can be shared evenly.
+func (f fuzzer) build(targets []target) error {
+	var built string
+	for _, t := range targets {
+		if t.pkg == built {
+			continue
+		}
+		cmd := exec.Command("go", "test", "-vet", "off", "-c", "-fuzz", "^Fuzz", "-o", os.DevNull, t.pkg)
+		cmd.Dir = f.dir
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, output)
+		}
+		built = t.pkg
+	}
+	return nil
+}
+
 // run fuzzes one target up to the limit, a duration or a count such as 1000x.
 func (f fuzzer) run(t target, limit string) error {
-	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$",
+	cmd := exec.Command("go", "test", "-vet", "off", "-run", "^$", "-fuzz", "^"+t.name+"$",
 		"-fuzztime", limit, "-fuzzminimizetime", "5s", "-timeout", "0", t.pkg)
 	cmd.Dir = f.dir
 	output, err := cmd.CombinedOutput()
