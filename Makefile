@@ -46,7 +46,7 @@ test-go: ## Run the tests that need Go alone
 .PHONY: test-peers
 test-peers: build venv ## Run the tests against LightGBM and the like
 	CLOISTER_PYTHON='$(CURDIR)/$(VENV)/bin/python' CLOISTER_BINARY='$(CURDIR)/bin/cloister' \
-		go test -tags peers -timeout 30m ./test/peers/...
+		go test -count=1 -tags peers -timeout 30m ./test/peers/...
 
 .PHONY: venv
 venv: ## Install the Python peers into .venv, each pinned by hash
