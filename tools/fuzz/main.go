@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -76,7 +78,7 @@ func share(left time.Duration, n int) time.Duration {
 	return (left / time.Duration(n)).Truncate(time.Second / 10)
 }
 
-// list returns the fuzz targets of the module in the order of its packages.
+// list returns the fuzz targets of the module ordered by package and name.
 func (f fuzzer) list() ([]target, error) {
 	cmd := exec.Command("go", "test", "-json", "-list", "^Fuzz", "./...")
 	cmd.Dir = f.dir
@@ -90,6 +92,9 @@ func (f fuzzer) list() ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(targets, func(a, b target) int {
+		return cmp.Or(strings.Compare(a.pkg, b.pkg), strings.Compare(a.name, b.name))
+	})
 	if len(targets) == 0 {
 		return nil, errors.New("the module has no fuzz target")
 	}
