@@ -133,7 +133,7 @@ func (c *Config) Metrics() []string {
 // (Config::Set and Random::NextShort): x ← 214013·x + 2531011 modulo 2³², of
 // which the bits 16 to 30 are taken modulo 2¹⁵-1.
 func (c *Config) deriveSeeds() {
-	x := uint32(c.Seed) //nolint:gosec // wraps as in LightGBM
+	x := uint32(c.Seed)
 	for _, seed := range []*int{
 		&c.DataRandomSeed, &c.BaggingSeed, &c.DropSeed, &c.FeatureFractionSeed, &c.ObjectiveSeed, &c.ExtraSeed,
 	} {
