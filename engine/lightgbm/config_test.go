@@ -277,6 +277,18 @@ lambda_l2=-1 (train.conf:3): must be >= 0`
 	}
 }
 
+func TestManyErrors(t *testing.T) {
+	t.Parallel()
+	var texts []string
+	for i := range 25 {
+		texts = append(texts, fmt.Sprintf("unknown_%d=1", i))
+	}
+	_, _, err := Resolve(args(t, texts...), nil)
+	if err == nil || strings.Count(err.Error(), "\n") != 10 || !strings.HasSuffix(err.Error(), "\nand 15 more: bad parameters") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSeeds(t *testing.T) {
 	t.Parallel()
 	// The seeds that LightGBM 4.7.0 writes into the model for these.

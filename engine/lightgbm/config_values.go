@@ -32,7 +32,7 @@ func ParseColumns(value string) (ColumnList, error) {
 	if names, ok := strings.CutPrefix(value, columnPrefix); ok {
 		list, err := splitList(names)
 		if err == nil && list == nil {
-			err = errors.New("must name a column after name:")
+			err = errors.New("must have a column's name after the colon")
 		}
 		if err != nil {
 			return ColumnList{}, err

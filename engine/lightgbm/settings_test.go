@@ -39,6 +39,10 @@ func TestParseFileErrors(t *testing.T) {
 		"control":        {"\ndata = a\x00b\n", `x.conf:2: "data = a\x00b": control character inside: remove it`},
 		"latin-1":        {"data = caf\xe9.csv\n", `x.conf:1: not UTF-8: save the file as UTF-8`},
 		"utf-16":         {"\xff\xfed\x00a\x00", `x.conf:1: not UTF-8: save the file as UTF-8`},
+		"too many": {
+			strings.Repeat("a=1\n", MaxSettings+1),
+			"x.conf:10001: more than 10000 settings: give the configuration file, not the data",
+		},
 		"too large": {
 			strings.Repeat("#", MaxFileSize+1),
 			"x.conf: larger than 4194304 bytes: give the configuration file, not the data",
