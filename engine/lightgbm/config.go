@@ -8,6 +8,9 @@ import (
 	"cloister/engine/lightgbm/parameter"
 )
 
+// maxErrors is how many bad settings one error names.
+const maxErrors = 10
+
 // ConfigFile returns the configuration file that arguments name with config or
 // its alias; "" if none.
 func ConfigFile(cmdline []Setting) string {
@@ -22,8 +25,8 @@ func ConfigFile(cmdline []Setting) string {
 // default. Seeds that are not set follow from seed as in LightGBM.
 //
 // The notices are what the log should say, in a fixed order. The error joins
-// one error for each bad setting, of type *UnknownError, *ValueError,
-// *NotSupportedError or *ConflictError; all match ErrParameters.
+// one error for each of the first ten bad settings, of type *UnknownError,
+// *ValueError, *NotSupportedError or *ConflictError; all match ErrParameters.
 func Resolve(cmdline, file []Setting) (*Config, []Notice, error) {
 	r := &resolver{config: NewConfig(), origins: map[string]Origin{}, set: map[string]bool{}}
 	fromCommand, fromFile := pick(cmdline), pick(file)
@@ -133,7 +136,7 @@ func (c *Config) Metrics() []string {
 // (Config::Set and Random::NextShort): x ← 214013·x + 2531011 modulo 2³², of
 // which the bits 16 to 30 are taken modulo 2¹⁵-1.
 func (c *Config) deriveSeeds() {
-	x := uint32(c.Seed) //nolint:gosec // wraps as in LightGBM
+	x := uint32(c.Seed)
 	for _, seed := range []*int{
 		&c.DataRandomSeed, &c.BaggingSeed, &c.DropSeed, &c.FeatureFractionSeed, &c.ObjectiveSeed, &c.ExtraSeed,
 	} {
@@ -211,6 +214,9 @@ func (r *resolver) finish() error {
 			break
 		}
 		step()
+	}
+	if more := len(r.errs) - maxErrors; more > 0 {
+		r.errs = append(r.errs[:maxErrors], fmt.Errorf("and %d more: %w", more, ErrParameters))
 	}
 	return errors.Join(r.errs...)
 }

@@ -53,6 +53,7 @@ func (c *Config) writeModelLine(b *strings.Builder, p *Parameter) {
 		}
 	case parameter.String, parameter.Strings, parameter.Column:
 		value = strings.Map(jsonSafe, value)
+	default: // numbers and names of ours
 	}
 	fmt.Fprintf(b, "[%s: %s]\n", p.Name, value)
 }

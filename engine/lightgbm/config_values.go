@@ -31,6 +31,9 @@ func ParseColumns(value string) (ColumnList, error) {
 	}
 	if names, ok := strings.CutPrefix(value, columnPrefix); ok {
 		list, err := splitList(names)
+		if err == nil && list == nil {
+			err = errors.New("must have a column's name after the colon")
+		}
 		if err != nil {
 			return ColumnList{}, err
 		}
@@ -66,7 +69,7 @@ func (c *Config) set(p *Parameter, value string) error {
 			if err == nil && (i < math.MinInt8 || i > math.MaxInt8) {
 				err = errors.New("must be integers of 8 bits")
 			}
-			return int8(i), err //nolint:gosec // checked above
+			return int8(i), err
 		})
 	case *[]float64:
 		return assignList(field, value, func(s string) (float64, error) { return parseBoundedFloat(p, s) })

@@ -92,6 +92,9 @@ func nearest(s string, names []string) string {
 	s = strings.ReplaceAll(strings.ToLower(s), "-", "_")
 	best, fewest := "", max(1, len(s)/3)+1
 	for _, name := range names {
+		if max(len(s)-len(name), len(name)-len(s)) >= fewest {
+			continue // at least so many edits
+		}
 		if d := editDistance(s, name); d < fewest {
 			best, fewest = name, d
 		}

@@ -68,19 +68,24 @@ func helpParameter(w *strings.Builder, p *Parameter) {
 	}
 }
 
-// wrap writes indented lines of at most helpWidth bytes, where words allow.
+// wrap writes indented lines of at most helpWidth bytes, where words allow. An
+// item of a list hangs behind its dash.
 func wrap(w *strings.Builder, text string) {
+	hang := helpIndent
+	if strings.HasPrefix(text, "- ") {
+		hang += "  "
+	}
 	line := helpIndent
-	for word := range strings.FieldsSeq(text) {
-		if len(line) > len(helpIndent) {
-			if len(line)+1+len(word) > helpWidth {
-				w.WriteString(line + "\n")
-				line = helpIndent
-			} else {
-				line += " "
-			}
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			line += word
+		case len(line)+1+len(word) > helpWidth:
+			w.WriteString(line + "\n")
+			line = hang + word
+		default:
+			line += " " + word
 		}
-		line += word
 	}
 	w.WriteString(line + "\n")
 }

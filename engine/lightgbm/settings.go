@@ -10,9 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxFileSize is the size in bytes above which a configuration file is
-// refused.
-const MaxFileSize = 4 << 20
+const (
+	// MaxFileSize is the size in bytes above which a configuration file is
+	// refused.
+	MaxFileSize = 4 << 20
+	// MaxSettings is the number of settings above which one is refused.
+	MaxSettings = 10_000
+)
 
 // Origin says where a setting stands. The zero Origin is a program.
 type Origin struct {
@@ -60,7 +64,7 @@ func ParseArgs(args []string) ([]Setting, error) {
 // KEY = VALUE a line, blank lines and comments from # to the end of the line.
 // A byte-order mark and CRLF are fine. It is stricter than LightGBM: a line
 // without = is a *SyntaxError, and so are control characters and text that is
-// not UTF-8. At most MaxFileSize bytes are read.
+// not UTF-8. At most MaxFileSize bytes and MaxSettings settings are read.
 func ParseFile(name string, r io.Reader) ([]Setting, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxFileSize+1))
 	if err != nil {
@@ -89,6 +93,12 @@ func ParseFile(name string, r io.Reader) ([]Setting, error) {
 		s, err := parseSetting(line, origin)
 		if err != nil {
 			return nil, err
+		}
+		if len(settings) == MaxSettings {
+			return nil, &SyntaxError{
+				Origin:  origin,
+				Problem: fmt.Sprintf("more than %d settings: give the configuration file, not the data", MaxSettings),
+			}
 		}
 		settings = append(settings, s)
 	}

@@ -237,7 +237,7 @@ func constraints() []Parameter {
 		},
 		{
 			Name: "monotone_constraints_method", Aliases: []string{"monotone_constraining_method", "mc_method"},
-			Type: Enum, Default: "basic",
+			Type: Enum, Default: "basic", OnlyWith: "monotone_constraints",
 			Values: []Value{
 				{Name: "basic", Text: "quick, restricts more than needed"},
 				{Name: "intermediate", Text: "slower, restricts less", Status: NotYet},
@@ -248,7 +248,7 @@ func constraints() []Parameter {
 		},
 		{
 			Name: "monotone_penalty", Aliases: []string{"monotone_splits_penalty", "ms_penalty", "mc_penalty"},
-			Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)},
+			Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)}, OnlyWith: "monotone_constraints",
 			Text:   "Makes splits on constrained features less likely near the root.",
 			Status: NotYet,
 		},

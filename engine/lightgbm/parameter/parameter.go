@@ -2,7 +2,8 @@
 // LightGBM configuration: LightGBM 4.7.0's own and a few of Cloister's. The
 // declaration is the only place where a parameter's name, aliases, type,
 // default, bounds and status stand; the Config struct, the parser, the checks,
-// the help and the reference page follow from it.
+// the help and the reference page follow from it: to change what Cloister does
+// with a parameter, change its Status and run go generate ./engine/lightgbm.
 package parameter
 
 import "strconv"
