@@ -181,9 +181,7 @@ func (t *Table) Names() []string {
 	return names
 }
 
-// WeightIndex and GroupIndex are the indices, among the features, of the
-// columns that hold weights and groups, or -1; IgnoredFeatures are those of
-// all columns that are no features, these two included, in ascending order.
+// WeightIndex is the weight column's index among the features, or -1.
 func (t *Table) WeightIndex() int { return t.layout.weight }
 
 // GroupIndex is the group column's index among the features, or -1.
