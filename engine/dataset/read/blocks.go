@@ -236,6 +236,9 @@ func (p *pass) split(ctx context.Context, s *stream, last chan<- chan position) 
 // the line that is not complete yet, nil at the end of the stream.
 func (p *pass) fill(s *stream, buf, carry []byte) (_ []byte, n int, next []byte, fault *block) {
 	size := blockSize
+	if total := p.t.src.Size; total > 0 && total < blockSize && s.plain != nil {
+		size = int(total) + 1 // a small file needs no large buffer
+	}
 	for {
 		if need := max(size, 2*len(carry)) + padding + 1; cap(buf) < need {
 			grown := make([]byte, need)

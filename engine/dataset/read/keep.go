@@ -93,7 +93,7 @@ func spread[T int8 | int16 | float32 | float64](out []float64, features int, v [
 
 // unpack makes the batch that was kept, in room for Values.
 func (c *chunk) unpack(room []float64) (*Batch, []float64) {
-	if c.columns == nil {
+	if c.columns == nil || c.Rows == 0 {
 		return &c.Batch, room
 	}
 	room = resize(room, c.Rows*c.Features)

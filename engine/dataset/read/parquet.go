@@ -24,6 +24,9 @@ const (
 	parquetBatch = 1 << 17
 )
 
+// errNoFooter is what a Parquet file that was cut off looks like.
+var errNoFooter = fmt.Errorf("there is no valid footer at its end: %w", io.ErrUnexpectedEOF)
+
 // parquetTable is the part of a table that Parquet needs.
 type parquetTable struct {
 	data    []byte // the file, where its source cannot seek
@@ -69,27 +72,29 @@ func (t *Table) parquetSource(ctx context.Context, s *stream) (io.ReaderAt, int6
 			return nil, 0, err
 		}
 		_, err := io.CopyN(&data, s, blockSize)
-		switch {
-		case err == io.EOF: //nolint:errorlint // CopyN's own
-			t.file.data = data.Bytes()
-			return bytes.NewReader(t.file.data), int64(data.Len()), nil
-		case err != nil:
+		if err != nil && err != io.EOF { //nolint:errorlint // CopyN's own
 			return nil, 0, s.fault(err)
-		case int64(data.Len()) > t.opt.MaxSpool:
+		}
+		if int64(data.Len()) > t.opt.MaxSpool {
 			return nil, 0, &Error{
 				Table:   t.src.Name,
-				Problem: fmt.Sprintf("is a Parquet file of more than %d MiB that cannot be read at any place", t.opt.MaxSpool>>20),
+				Problem: fmt.Sprintf("is a Parquet file of more than %d bytes that cannot be read at any place", t.opt.MaxSpool),
 				Hint:    "give it as a plain file: Parquet is compressed already",
 			}
+		}
+		if err != nil {
+			t.file.data = data.Bytes()
+			return bytes.NewReader(t.file.data), int64(data.Len()), nil
 		}
 	}
 }
 
 func (t *Table) damaged(err error) *Error {
-	return &Error{
-		Table: t.src.Name, Problem: "is damaged or truncated Parquet", Err: err,
-		Hint: "write or copy the file again",
+	e := &Error{Table: t.src.Name, Problem: "is damaged Parquet", Err: err, Hint: "write or copy the file again"}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		e.Problem, e.Err, e.kind = "is truncated Parquet", nil, io.ErrUnexpectedEOF
 	}
+	return e
 }
 
 // openParquet checks the file's metadata and reads it.
@@ -111,7 +116,7 @@ func (t *Table) openParquet(r io.ReaderAt, size int64) (file *parquet.File, err 
 	}
 	length := int64(binary.LittleEndian.Uint32(tail[:4]))
 	if string(tail[4:]) != "PAR1" || length > size-12 || length > footerLimit {
-		return nil, t.damaged(errors.New("there is no valid footer at its end"))
+		return nil, t.damaged(errNoFooter)
 	}
 	footer := make([]byte, length)
 	if _, err := r.ReadAt(footer, size-8-length); err != nil {
@@ -155,19 +160,39 @@ func (t *Table) inspectParquet(ctx context.Context, s *stream) (err error) {
 	if t.layout, err = resolve(t.src.Name, names, len(columns), noLabel, &t.opt); err != nil {
 		return err
 	}
+	elements := topElements(file.Metadata().Schema)
+	if len(elements) != len(columns) {
+		return t.damaged(errThrift)
+	}
 	for i, c := range columns {
 		p := parquetColumn{slot: t.layout.slots[i], feature: i}
 		if l := t.layout.label; l >= 0 && i > l {
 			p.feature--
 		}
 		if p.slot != slotIgnore {
-			if err := t.describe(&p, c); err != nil {
+			if err := t.describe(&p, c, elements[i]); err != nil {
 				return err
 			}
 		}
 		t.file.columns = append(t.file.columns, p)
 	}
 	return t.parquetGroups(file)
+}
+
+// topElements finds the columns of the first level in a schema, which lists the
+// nodes of a tree depth first.
+func topElements(schema []format.SchemaElement) []*format.SchemaElement {
+	var top []*format.SchemaElement
+	inside := int64(0) // nodes to come that belong to a column seen
+	for i := 1; i < len(schema); i++ {
+		if inside == 0 {
+			top = append(top, &schema[i])
+		} else {
+			inside--
+		}
+		inside += int64(schema[i].NumChildren.V)
+	}
+	return top
 }
 
 // parquetGroups notes and checks the declared numbers of rows.
@@ -191,7 +216,7 @@ func (t *Table) parquetGroups(file *parquet.File) error {
 }
 
 // describe finds out how a column's values become numbers.
-func (t *Table) describe(p *parquetColumn, c *parquet.Column) error {
+func (t *Table) describe(p *parquetColumn, c *parquet.Column, element *format.SchemaElement) error {
 	refuse := func(what string) error {
 		return &Error{
 			Table: t.src.Name, Name: c.Name(), Problem: "holds " + what + ", not numbers",
@@ -203,7 +228,7 @@ func (t *Table) describe(p *parquetColumn, c *parquet.Column) error {
 	}
 	p.leaf = c.Index()
 	kind := c.Type().Kind()
-	var logical any
+	logical := any(element.LogicalType.Value)
 	if lt := c.Type().LogicalType(); lt != nil {
 		logical = lt.Value
 	}

@@ -26,8 +26,8 @@ type Source struct {
 // Batch is a run of consecutive rows. It belongs to the reader: a function
 // that gets one must copy what it keeps.
 type Batch struct {
-	// Seq numbers the batches of a pass from 0; First is the index, from 0, of
-	// the batch's first row in the table.
+	// Seq numbers the batches of a pass from 0 without a gap; First is the
+	// index, from 0, of the batch's first row in the table. A batch may be empty.
 	Seq, First int
 	// Rows and Features give the shape. Features counts every column but the
 	// label's, also ignored ones, weight and group columns (whose values are 0).
