@@ -240,16 +240,18 @@ func (p *pass) fill(s *stream, buf, carry []byte) (_ []byte, n int, next []byte,
 		size = int(total) + 1 // a small file needs no large buffer
 	}
 	for {
-		if need := max(size, 2*len(carry)) + padding + 1; cap(buf) < need {
-			grown := make([]byte, need)
+		// How much is read depends on the text alone, not on which buffer is
+		// free, so that a table always falls into the same batches.
+		limit := max(size, 2*len(carry))
+		if len(buf) < limit+padding+1 {
+			grown := make([]byte, limit+padding+1)
 			copy(grown, buf[:n])
 			buf = grown
 		}
-		buf = buf[:cap(buf)]
 		if n == 0 {
 			n = copy(buf, carry)
 		}
-		got, err := readFull(s, buf[n:len(buf)-padding-1])
+		got, err := readFull(s, buf[n:limit])
 		n += got
 		switch {
 		case errors.Is(err, io.EOF):

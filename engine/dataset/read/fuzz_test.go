@@ -3,11 +3,11 @@ package read_test
 import (
 	"errors"
 	"math"
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/parquet-go/parquet-go"
 
 	"cloister/engine/dataset/read"
 )
@@ -113,15 +113,19 @@ func FuzzLibSVM(f *testing.F) {
 }
 
 func FuzzParquet(f *testing.F) {
-	type flat struct {
+	type packed struct {
 		Y int32    `parquet:"y,delta"`
 		A *float64 `parquet:"a,dict,snappy"`
 	}
-	one := 1.0
-	f.Add(writeParquet(f, []flat{{1, &one}, {0, nil}}))
-	if data, err := os.ReadFile("testdata/types.parquet"); err == nil {
-		f.Add(data)
+	type zipped struct {
+		Y bool    `parquet:"y"`
+		A int64   `parquet:"a,gzip"`
+		B float32 `parquet:"b,split,zstd"`
 	}
+	one := 1.0
+	f.Add(writeParquet(f, []packed{{1, &one}, {0, nil}}))
+	f.Add(writeParquet(f, []packed{{1, &one}, {0, nil}}, parquet.DataPageVersion(1)))
+	f.Add(writeParquet(f, []zipped{{true, 1, 2}, {false, 3, 4}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		table, err := read.Open(background, read.Bytes("table", data), read.Options{Format: read.Parquet, Threads: 1, MaxFeatures: 1 << 12})
 		if err != nil {

@@ -46,8 +46,11 @@ type parquetColumn struct {
 	decimal  bool
 	scale    int
 	half     bool // 16-bit floats
-	slot     int32
-	feature  int // the index among the features, for every column but the label
+	// refused says why the values are no numbers; it counts at the first pass,
+	// unless the column is ignored until then.
+	refused error
+	slot    int32
+	feature int // the index among the features, for every column but the label
 }
 
 // seekable is a file that can be read at any place.
@@ -170,9 +173,7 @@ func (t *Table) inspectParquet(ctx context.Context, s *stream) (err error) {
 			p.feature--
 		}
 		if p.slot != slotIgnore {
-			if err := t.describe(&p, c, elements[i]); err != nil {
-				return err
-			}
+			p.refused = t.describe(&p, c, elements[i])
 		}
 		t.file.columns = append(t.file.columns, p)
 	}
@@ -266,6 +267,11 @@ func (t *Table) describe(p *parquetColumn, c *parquet.Column, element *format.Sc
 
 // parquetRows runs a pass.
 func (t *Table) parquetRows(ctx context.Context, fn func(*Batch) error, failed func(seq int)) error {
+	for _, col := range t.file.columns {
+		if col.slot != slotIgnore && col.refused != nil {
+			return col.refused
+		}
+	}
 	var s *stream
 	if t.file.data == nil {
 		var err error

@@ -106,10 +106,10 @@ func TestParquetFromAStream(t *testing.T) {
 	}
 }
 
-func writeParquet[T any](t testing.TB, rows []T) []byte {
+func writeParquet[T any](t testing.TB, rows []T, options ...parquet.WriterOption) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w := parquet.NewGenericWriter[T](&b)
+	w := parquet.NewGenericWriter[T](&b, options...)
 	if _, err := w.Write(rows); err != nil {
 		t.Fatal(err)
 	}

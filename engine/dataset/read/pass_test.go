@@ -218,6 +218,47 @@ func TestLibSVMFeaturesAfterSample(t *testing.T) {
 	}
 }
 
+func TestFindAndIgnore(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("testdata/types.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		src    read.Source
+		column string
+		want   int
+	}{
+		"CSV":     {read.Stdin(strings.NewReader("y,a,text\n1,2,x\n")), "text", 1},
+		"Parquet": {read.Bytes("table", data), "text", 9},
+	} {
+		table, err := read.Open(background, c.src, read.Options{Header: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := table.Find("categorical_feature", read.ByName(c.column))
+		if err != nil || i != c.want {
+			t.Errorf("%s: Find = %d, %v, want %d", name, i, err, c.want)
+		}
+		if _, err := table.Find("categorical_feature", read.ByName("textt")); err == nil || !strings.Contains(err.Error(), "did you mean text?") {
+			t.Errorf("%s: error = %v", name, err)
+		}
+		if err := table.Ignore(99); err == nil {
+			t.Errorf("%s: a feature that does not exist was ignored", name)
+		}
+		if err := table.Ignore(i); err != nil {
+			t.Error(err)
+		}
+		got, err := collect(table)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if v := got.Dense[0][i]; v != 0 || !table.Ignored(i) {
+			t.Errorf("%s: an ignored feature is %v", name, v)
+		}
+	}
+}
+
 func TestInOrder(t *testing.T) {
 	t.Parallel()
 	text := bigCSV(50_000, 10)

@@ -39,33 +39,15 @@ func (t *Table) inspectLibSVM(h *head) error {
 			Hint: "remove label_column",
 		}
 	}
-	index := func(parameter string, ref ColumnRef) (int, error) {
-		if !ref.Set {
-			return -1, nil
-		}
-		if ref.Name != "" {
-			return 0, &Error{
-				Table: t.src.Name, Problem: parameter + " is name:" + shorten(ref.Name) + ", but a LibSVM table has no names",
-				Hint: "give the feature's number",
-			}
-		}
-		if ref.Index < 0 || ref.Index >= t.opt.MaxFeatures {
-			return 0, &Error{
-				Table: t.src.Name, Problem: fmt.Sprintf("%s is %d", parameter, ref.Index),
-				Hint: fmt.Sprintf("features are counted from 0 to %d", t.opt.MaxFeatures-1),
-			}
-		}
-		return ref.Index, nil
-	}
 	var err error
-	if l.weight, err = index("weight_column", t.opt.Weight); err != nil {
+	if l.weight, err = t.sparseIndex("weight_column", t.opt.Weight); err != nil {
 		return err
 	}
-	if l.group, err = index("group_column", t.opt.Group); err != nil {
+	if l.group, err = t.sparseIndex("group_column", t.opt.Group); err != nil {
 		return err
 	}
 	for _, ref := range t.opt.Ignore {
-		i, err := index("ignore_column", ref)
+		i, err := t.sparseIndex("ignore_column", ref)
 		if err != nil {
 			return err
 		}
@@ -74,6 +56,25 @@ func (t *Table) inspectLibSVM(h *head) error {
 		}
 	}
 	return nil
+}
+
+// sparseIndex gives the feature that a reference means, or -1.
+func (t *Table) sparseIndex(parameter string, ref ColumnRef) (int, error) {
+	switch {
+	case !ref.Set:
+		return -1, nil
+	case ref.Name != "":
+		return 0, &Error{
+			Table: t.src.Name, Problem: parameter + " is name:" + shorten(ref.Name) + ", but a LibSVM table has no names",
+			Hint: "give the feature's number",
+		}
+	case ref.Index < 0 || ref.Index >= t.opt.MaxFeatures:
+		return 0, &Error{
+			Table: t.src.Name, Problem: fmt.Sprintf("%s is %d", parameter, ref.Index),
+			Hint: fmt.Sprintf("features are counted from 0 to %d", t.opt.MaxFeatures-1),
+		}
+	}
+	return ref.Index, nil
 }
 
 // startsWithFeature says whether the first field of a line is a pair.
