@@ -165,7 +165,7 @@ func FuzzSideFile(f *testing.F) {
 		src := read.Bytes("side", data)
 		if w, err := read.Weights(background, src); err == nil {
 			for _, v := range w {
-				if !(v >= 0) || math.IsInf(float64(v), 0) {
+				if v < 0 || math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 					t.Fatalf("weight %v", v)
 				}
 			}

@@ -59,7 +59,7 @@ func pack(v []float64) packed {
 		zero = zero && bits == 0
 		i8 = i8 && x >= math.MinInt8 && x <= math.MaxInt8 && math.Float64bits(float64(int8(x))) == bits
 		i16 = i16 && x >= math.MinInt16 && x <= math.MaxInt16 && math.Float64bits(float64(int16(x))) == bits
-		f32 = f32 && (x != x || math.Float64bits(float64(float32(x))) == bits)
+		f32 = f32 && (math.IsNaN(x) || math.Float64bits(float64(float32(x))) == bits)
 		if !f32 && !i16 {
 			return packed{f64: slices.Clone(v)}
 		}

@@ -186,7 +186,7 @@ func (r rows) digest() uint64 {
 	h := fnv.New64a()
 	var b []byte
 	add := func(v float64) {
-		if v != v {
+		if math.IsNaN(v) {
 			v = nan
 		}
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
