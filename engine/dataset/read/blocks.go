@@ -54,6 +54,9 @@ type pass struct {
 	free    chan []byte
 	blocks  chan *block
 	failSeq atomic.Int64
+	failed  func(seq int) // told of every failure
+
+	stop chan struct{} // closed at the first failure
 
 	mu  sync.Mutex
 	err error // of block failSeq
@@ -71,6 +74,7 @@ func (p *pass) run(s *stream, workers []worker) error {
 		p.free <- nil
 	}
 	p.blocks = make(chan *block)
+	p.stop = make(chan struct{})
 	p.failSeq.Store(noFailure)
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
@@ -97,11 +101,15 @@ func (p *pass) run(s *stream, workers []worker) error {
 // fail notes an error of a block; the one of the first block stays.
 func (p *pass) fail(seq int, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	if p.err == nil {
+		close(p.stop)
+	}
 	if int64(seq) < p.failSeq.Load() {
 		p.failSeq.Store(int64(seq))
 		p.err = err
 	}
+	p.mu.Unlock()
+	p.failed(seq)
 }
 
 func (p *pass) work(ctx context.Context, w worker) {
@@ -110,6 +118,8 @@ func (p *pass) work(ctx context.Context, w worker) {
 		var ok bool
 		select {
 		case b, ok = <-p.blocks:
+		case <-p.stop:
+			return // whoever has an earlier block goes on with it
 		case <-ctx.Done():
 			return
 		}
@@ -226,17 +236,22 @@ func (p *pass) split(ctx context.Context, s *stream, last chan<- chan position) 
 // the line that is not complete yet, nil at the end of the stream.
 func (p *pass) fill(s *stream, buf, carry []byte) (_ []byte, n int, next []byte, fault *block) {
 	size := blockSize
+	if total := p.t.src.Size; total > 0 && total < blockSize && s.plain != nil {
+		size = int(total) + 1 // a small file needs no large buffer
+	}
 	for {
-		if need := max(size, 2*len(carry)) + padding + 1; cap(buf) < need {
-			grown := make([]byte, need)
+		// How much is read depends on the text alone, not on which buffer is
+		// free, so that a table always falls into the same batches.
+		limit := max(size, 2*len(carry))
+		if len(buf) < limit+padding+1 {
+			grown := make([]byte, limit+padding+1)
 			copy(grown, buf[:n])
 			buf = grown
 		}
-		buf = buf[:cap(buf)]
 		if n == 0 {
 			n = copy(buf, carry)
 		}
-		got, err := readFull(s, buf[n:len(buf)-padding-1])
+		got, err := readFull(s, buf[n:limit])
 		n += got
 		switch {
 		case errors.Is(err, io.EOF):

@@ -133,11 +133,12 @@ func find(table, parameter string, ref ColumnRef, names []string, width, label i
 			width--
 		}
 		if ref.Index < 0 || ref.Index >= width {
-			hint := fmt.Sprintf("columns are counted from 0 to %d", width-1)
+			besides := ""
 			if label >= 0 {
-				hint += ", the label not counted"
+				besides = " besides the label's"
 			}
-			return fail(fmt.Sprintf("is %d, but there are %s", ref.Index, columns(width)), hint)
+			return fail(fmt.Sprintf("is %d, but the table has %s%s", ref.Index, columns(width), besides),
+				fmt.Sprintf("these columns are counted from 0 to %d", width-1))
 		}
 		return ref.Index, nil
 	}
@@ -156,7 +157,7 @@ func find(table, parameter string, ref ColumnRef, names []string, width, label i
 	}
 	switch {
 	case at < 0:
-		hint := ""
+		hint := "the columns are " + shorten(strings.Join(names[:min(len(names), shortLength)], ", "))
 		if n := nearestName(ref.Name, names); n != "" {
 			hint = "did you mean " + shorten(n) + "?"
 		}

@@ -216,17 +216,20 @@ func (d *dense) badValue(text, field []byte, col int, problem string) *lineError
 	return e
 }
 
+// countFields counts the fields of the line at p.
+func countFields(text []byte, p int, delim byte) int {
+	for n := 1; ; n++ {
+		_, end, ok := cutValue(text, p, delim)
+		if !ok || text[end] == '\n' {
+			return n
+		}
+		p = end + 1
+	}
+}
+
 // width explains a line with too few or too many fields.
 func (d *dense) width(text []byte, start int) *lineError {
-	got := 0
-	for p := start; ; p++ {
-		_, end, ok := cutValue(text, p, d.delim)
-		got++
-		if !ok || text[end] == '\n' {
-			break
-		}
-		p = end
-	}
+	got := countFields(text, start, d.delim)
 	return &lineError{at: start, err: &Error{
 		Table:   d.t.src.Name,
 		Problem: fmt.Sprintf("the line has %d fields, but the table has %s", got, columns(len(d.slots))),

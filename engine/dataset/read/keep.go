@@ -2,45 +2,141 @@ package read
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 )
 
-// keeper holds the rows of a source that opens once.
+// keeper holds the rows of a source that opens once, as numbers, each column of
+// a chunk as narrow as its values allow.
 type keeper struct {
 	mu     sync.Mutex
-	chunks []*Batch
+	chunks []*chunk
 }
 
-func newKeeper() *keeper { return &keeper{} }
+// chunk is a batch in less space.
+type chunk struct {
+	Batch // without Values
+	// columns are the features.
+	columns []packed
+}
+
+// packed is a column of a chunk; one of its slices is used, or none where all
+// values are 0.
+type packed struct {
+	i8  []int8
+	i16 []int16
+	f32 []float32
+	f64 []float64
+}
 
 func (k *keeper) add(b *Batch) {
-	c := &Batch{Seq: b.Seq, First: b.First}
-	c.copyRows(b, nil)
+	c := &chunk{}
+	c.Seq, c.First, c.Features, c.Rows = b.Seq, b.First, b.Features, b.Rows
+	if b.RowStart != nil {
+		c.copyRows(b, nil)
+	} else {
+		c.Label, c.Weight, c.Group = slices.Clone(b.Label), slices.Clone(b.Weight), slices.Clone(b.Group)
+		c.columns = make([]packed, b.Features)
+		column := make([]float64, b.Rows)
+		for j := range c.columns {
+			for i := range column {
+				column[i] = b.Values[i*b.Features+j]
+			}
+			c.columns[j] = pack(column)
+		}
+	}
 	k.mu.Lock()
 	k.chunks = append(k.chunks, c)
 	k.mu.Unlock()
 }
 
-func (k *keeper) each(ctx context.Context, threads int, fn func(*Batch) error) error {
-	slices.SortFunc(k.chunks, func(a, b *Batch) int { return a.Seq - b.Seq })
-	return runTasks(ctx, threads, len(k.chunks), func(i int) error { return fn(k.chunks[i]) })
+// pack keeps every value's bits, but for the kind of NaN.
+func pack(v []float64) packed {
+	zero, i8, i16, f32 := true, true, true, true
+	for _, x := range v {
+		bits := math.Float64bits(x)
+		zero = zero && bits == 0
+		i8 = i8 && x >= math.MinInt8 && x <= math.MaxInt8 && math.Float64bits(float64(int8(x))) == bits
+		i16 = i16 && x >= math.MinInt16 && x <= math.MaxInt16 && math.Float64bits(float64(int16(x))) == bits
+		f32 = f32 && (math.IsNaN(x) || math.Float64bits(float64(float32(x))) == bits)
+		if !f32 && !i16 {
+			return packed{f64: slices.Clone(v)}
+		}
+	}
+	switch {
+	case zero:
+		return packed{}
+	case i8:
+		return packed{i8: narrow[int8](v)}
+	case i16:
+		return packed{i16: narrow[int16](v)}
+	default:
+		return packed{f32: narrow[float32](v)}
+	}
 }
 
-// replay gives the rows again and lets go of them as it goes.
-func (k *keeper) replay(ctx context.Context, threads int, fn func(*Batch) error) error {
-	slices.SortFunc(k.chunks, func(a, b *Batch) int { return a.Seq - b.Seq })
-	return runTasks(ctx, threads, len(k.chunks), func(i int) error {
-		b := k.chunks[i]
-		k.chunks[i] = nil
-		return fn(b)
+func narrow[T int8 | int16 | float32](v []float64) []T {
+	out := make([]T, len(v))
+	for i, x := range v {
+		out[i] = T(x)
+	}
+	return out
+}
+
+// spread writes a column into a matrix of so many features a row.
+func spread[T int8 | int16 | float32 | float64](out []float64, features int, v []T) {
+	for i, x := range v {
+		out[i*features] = float64(x)
+	}
+}
+
+// unpack makes the batch that was kept, in room for Values.
+func (c *chunk) unpack(room []float64) (*Batch, []float64) {
+	if c.columns == nil || c.Rows == 0 {
+		return &c.Batch, room
+	}
+	room = resize(room, c.Rows*c.Features)
+	clear(room)
+	for j, p := range c.columns {
+		out := room[j:]
+		spread(out, c.Features, p.i8)
+		spread(out, c.Features, p.i16)
+		spread(out, c.Features, p.f32)
+		spread(out, c.Features, p.f64)
+	}
+	b := c.Batch
+	b.Values = room
+	return &b, room
+}
+
+// replay gives the rows again; it lets go of them as it goes where last says
+// that nobody needs them again.
+func (k *keeper) replay(ctx context.Context, t *Table, last bool, fn func(*Batch) error, failed func(seq int)) error {
+	slices.SortFunc(k.chunks, func(a, b *chunk) int { return a.Seq - b.Seq })
+	rooms := sync.Pool{New: func() any { return new([]float64) }}
+	return runTasks(ctx, t.opt.Threads, len(k.chunks), func(i int, _ func() bool) error {
+		c := k.chunks[i]
+		if last {
+			k.chunks[i] = nil
+		}
+		room := rooms.Get().(*[]float64)
+		defer rooms.Put(room)
+		var b *Batch
+		b, *room = c.unpack(*room)
+		b.Features = t.Features()
+		err := fn(b)
+		if err != nil {
+			failed(c.Seq)
+		}
+		return err
 	})
 }
 
-// runTasks calls run(0) … run(n-1) from some goroutines, in ascending order of
-// their starts, and returns the error of the lowest task that failed. After a
-// failure no later task is started.
-func runTasks(ctx context.Context, threads, n int, run func(i int) error) error {
+// runTasks calls run(0) … run(n-1) from some goroutines, started in ascending
+// order, and returns the error of the lowest task that failed. After a failure
+// no later task is started; live tells a later one to give up.
+func runTasks(ctx context.Context, threads, n int, run func(i int, live func() bool) error) error {
 	var mu sync.Mutex
 	next, failed := 0, n
 	var first error
@@ -57,7 +153,12 @@ func runTasks(ctx context.Context, threads, n int, run func(i int) error) error 
 	for range min(threads, n) {
 		wg.Go(func() {
 			for i := take(); i >= 0; i = take() {
-				if err := run(i); err != nil {
+				live := func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return i < failed
+				}
+				if err := run(i, live); err != nil {
 					mu.Lock()
 					if i < failed {
 						failed, first = i, err

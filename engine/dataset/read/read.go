@@ -1,6 +1,18 @@
 // Package read turns tables (CSV, TSV, LibSVM, Parquet; plain or compressed)
 // into batches of numbers. It knows nothing of bins, engines or parameters, so
 // that the scale-out trainers can read the same files in the same way.
+//
+// [Open] looks at a source's first bytes and lines and tells compression, form
+// and columns apart as LightGBM does. [Table.Sample] makes one pass for the
+// number of rows and a sample of them; [Table.Rows] and [InOrder] make a pass
+// over all rows, parsed by several goroutines, with memory for a few blocks of
+// text only. Faults are reported as [Error] with the line, the field, and what
+// to do; of several, the one that comes first in the table, whatever the number
+// of goroutines.
+//
+// Numbers are decimal and become the nearest float64. An empty field, na, nan
+// and null (in any case) are missing values, NaN. Infinite and larger numbers
+// are errors. A LibSVM index counts from 0, as it is written.
 package read
 
 import (
@@ -26,8 +38,8 @@ type Source struct {
 // Batch is a run of consecutive rows. It belongs to the reader: a function
 // that gets one must copy what it keeps.
 type Batch struct {
-	// Seq numbers the batches of a pass from 0; First is the index, from 0, of
-	// the batch's first row in the table.
+	// Seq numbers the batches of a pass from 0 without a gap; First is the
+	// index, from 0, of the batch's first row in the table. A batch may be empty.
 	Seq, First int
 	// Rows and Features give the shape. Features counts every column but the
 	// label's, also ignored ones, weight and group columns (whose values are 0).

@@ -15,31 +15,33 @@ import (
 // [InOrder] does that. A source that opens once can be passed to Rows once,
 // with or without a Sample before; a second call gives [ErrUsed].
 func (t *Table) Rows(ctx context.Context, fn func(*Batch) error) error {
-	return t.rowsWith(ctx, fn)
+	return t.rowsWith(ctx, fn, func(int) {})
 }
 
-func (t *Table) rowsWith(ctx context.Context, fn func(*Batch) error) error {
+// rowsWith is Rows that also tells failed, at once, the Seq of a batch that
+// failed (or of what would have been one).
+func (t *Table) rowsWith(ctx context.Context, fn func(*Batch) error, failed func(seq int)) error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return context.Cause(ctx)
 	}
 	if t.kept != nil {
 		k := t.kept
 		t.kept = nil
-		return k.replay(ctx, t.opt.Threads, fn)
+		return k.replay(ctx, t, true, fn, failed)
 	}
 	if t.format == Parquet {
-		return t.parquetRows(ctx, fn)
+		return t.parquetRows(ctx, fn, failed)
 	}
-	return t.textRows(ctx, func() worker { return t.newRowWorker(fn) })
+	return t.textRows(ctx, func() worker { return &rowWorker{parser: t.newParser(), fn: fn} }, failed)
 }
 
 // textRows runs a pass over a text.
-func (t *Table) textRows(ctx context.Context, newWorker func() worker) error {
+func (t *Table) textRows(ctx context.Context, newWorker func() worker, failed func(seq int)) error {
 	s, err := t.stream(ctx)
 	if err != nil {
 		return err
 	}
-	p := &pass{t: t, ctx: ctx, start: t.start, origin: t.origin}
+	p := &pass{t: t, ctx: ctx, start: t.start, origin: t.origin, failed: failed}
 	workers := make([]worker, t.opt.Threads)
 	for i := range workers {
 		workers[i] = newWorker()
@@ -108,10 +110,6 @@ func (t *Table) newParser() parser {
 		return newSparse(t)
 	}
 	return newDense(t)
-}
-
-func (t *Table) newRowWorker(fn func(*Batch) error) worker {
-	return &rowWorker{parser: t.newParser(), fn: fn}
 }
 
 func (w *rowWorker) emit(seq int, at position, _ []byte, _ int) *lineError {

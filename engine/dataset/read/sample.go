@@ -43,7 +43,7 @@ func (t *Table) Sample(ctx context.Context, n int, seed uint64) (*Sample, error)
 	limit := t.firstLimit(n)
 	for {
 		c := newCollector(n, seed, limit)
-		err := t.textRows(ctx, func() worker { return &sampleWorker{parser: t.newParser(), c: c} })
+		err := t.textRows(ctx, func() worker { return &sampleWorker{parser: t.newParser(), c: c} }, func(int) {})
 		if err != nil {
 			return nil, t.firstFault(ctx, err)
 		}
@@ -60,19 +60,19 @@ func (t *Table) sampleAll(ctx context.Context, n int, seed uint64) (*Sample, err
 	keep := t.src.Once && t.format != Parquet
 	if keep && t.kept != nil {
 		k := t.kept
-		if err := k.each(ctx, t.opt.Threads, func(b *Batch) error { c.pick(b); return nil }); err != nil {
+		if err := k.replay(ctx, t, false, func(b *Batch) error { c.pick(b); return nil }, func(int) {}); err != nil {
 			return nil, err
 		}
 		return c.sample(t), nil
 	}
-	k := newKeeper()
+	k := &keeper{}
 	err := t.rowsWith(ctx, func(b *Batch) error {
 		if keep {
 			k.add(b)
 		}
 		c.pick(b)
 		return nil
-	})
+	}, func(int) {})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (t *Table) firstFault(ctx context.Context, fault error) error {
 	if !errors.As(fault, &e) || e.Line == 0 {
 		return fault
 	}
-	if err := t.rowsWith(ctx, func(*Batch) error { return nil }); err != nil {
+	if err := t.rowsWith(ctx, func(*Batch) error { return nil }, func(int) {}); err != nil {
 		return err
 	}
 	return fault

@@ -131,6 +131,7 @@ func openStream(ctx context.Context, src Source) (*stream, error) {
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		s.inner = func() {}
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			_ = rc.Close()
@@ -201,11 +202,11 @@ func (s *stream) fault(err error) *Error {
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		e.Problem, e.Err = "is truncated", err
+		e.Problem, e.Err, e.kind = "is truncated", nil, io.ErrUnexpectedEOF
 		e.Hint = "copy or compress the file again"
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		e.Hint = fmt.Sprintf("compress it with a window of at most %d MiB", zstdWindow>>20)
-	case s.plain == nil:
+	case s.inner != nil:
 		e.Problem = "cannot decompress"
 		e.Hint = "the file may be damaged: copy or compress it again"
 	}

@@ -39,33 +39,15 @@ func (t *Table) inspectLibSVM(h *head) error {
 			Hint: "remove label_column",
 		}
 	}
-	index := func(parameter string, ref ColumnRef) (int, error) {
-		if !ref.Set {
-			return -1, nil
-		}
-		if ref.Name != "" {
-			return 0, &Error{
-				Table: t.src.Name, Problem: parameter + " is name:" + shorten(ref.Name) + ", but a LibSVM table has no names",
-				Hint: "give the feature's number",
-			}
-		}
-		if ref.Index < 0 || ref.Index >= t.opt.MaxFeatures {
-			return 0, &Error{
-				Table: t.src.Name, Problem: fmt.Sprintf("%s is %d", parameter, ref.Index),
-				Hint: fmt.Sprintf("features are counted from 0 to %d", t.opt.MaxFeatures-1),
-			}
-		}
-		return ref.Index, nil
-	}
 	var err error
-	if l.weight, err = index("weight_column", t.opt.Weight); err != nil {
+	if l.weight, err = t.sparseIndex("weight_column", t.opt.Weight); err != nil {
 		return err
 	}
-	if l.group, err = index("group_column", t.opt.Group); err != nil {
+	if l.group, err = t.sparseIndex("group_column", t.opt.Group); err != nil {
 		return err
 	}
 	for _, ref := range t.opt.Ignore {
-		i, err := index("ignore_column", ref)
+		i, err := t.sparseIndex("ignore_column", ref)
 		if err != nil {
 			return err
 		}
@@ -74,6 +56,25 @@ func (t *Table) inspectLibSVM(h *head) error {
 		}
 	}
 	return nil
+}
+
+// sparseIndex gives the feature that a reference means, or -1.
+func (t *Table) sparseIndex(parameter string, ref ColumnRef) (int, error) {
+	switch {
+	case !ref.Set:
+		return -1, nil
+	case ref.Name != "":
+		return 0, &Error{
+			Table: t.src.Name, Problem: parameter + " is name:" + shorten(ref.Name) + ", but a LibSVM table has no names",
+			Hint: "give the feature's number",
+		}
+	case ref.Index < 0 || ref.Index >= t.opt.MaxFeatures:
+		return 0, &Error{
+			Table: t.src.Name, Problem: fmt.Sprintf("%s is %d", parameter, ref.Index),
+			Hint: fmt.Sprintf("features are counted from 0 to %d", t.opt.MaxFeatures-1),
+		}
+	}
+	return ref.Index, nil
 }
 
 // startsWithFeature says whether the first field of a line is a pair.
@@ -138,11 +139,16 @@ func (s *sparse) scan(text []byte, n int) (int, *lineError) {
 			for i > p && text[i-1]-'0' <= 9 {
 				i--
 			}
-			index, _, _ := s.index(text, i)
-			if index >= s.limit && !s.drop || index < 0 {
-				return 0, &lineError{at: p, err: &Error{Problem: "has a bad index"}} // a full pass words it
+			index, _, ok := s.index(text, i)
+			if !ok || index >= s.limit && !s.drop {
+				// An unusual line: read it all, as a full pass would.
+				s.reset(1)
+				if _, fault := s.line(text, p); fault != nil {
+					return 0, fault
+				}
+			} else {
+				s.width = max(s.width, min(index+1, s.limit))
 			}
-			s.width = max(s.width, min(index+1, s.limit))
 		}
 		p = end + 1
 	}
@@ -220,6 +226,9 @@ func (s *sparse) row(text []byte, p int) (int, *lineError) {
 			}}
 		}
 		previous = index
+		if index >= s.limit && !s.drop && !(s.special && (index == l.weight || index == l.group)) {
+			return 0, s.beyond(text[p : bytes.IndexByte(text[p:], ':')+p])
+		}
 		value, next, fault := s.value(text, skipBlanks(text, q+1), index)
 		if fault != nil {
 			return 0, fault
@@ -235,10 +244,7 @@ func (s *sparse) row(text []byte, p int) (int, *lineError) {
 			s.width = max(s.width, index+1)
 			continue
 		case index >= s.limit:
-			if s.drop {
-				continue
-			}
-			return 0, s.beyond(index)
+			continue
 		case s.special && l.ignore[index]:
 			s.width = max(s.width, index+1)
 			continue
@@ -253,17 +259,16 @@ func (s *sparse) row(text []byte, p int) (int, *lineError) {
 	return p + 1, nil
 }
 
-func (s *sparse) beyond(index int) *lineError {
-	if s.limit < s.t.opt.MaxFeatures {
-		return &lineError{err: &Error{
-			Problem: fmt.Sprintf("the index %d is too large: there are %d features, counted from 0", index, s.limit),
-			Hint:    "use the features that the model was trained with",
-		}}
-	}
-	return &lineError{err: &Error{
-		Problem: fmt.Sprintf("the index %d is too large: at most %d features are read", index, s.limit),
+func (s *sparse) beyond(index []byte) *lineError {
+	e := &Error{
+		Problem: fmt.Sprintf("the index %s is too large: at most %d features are read", shorten(string(index)), s.limit),
 		Hint:    "number the features without large gaps",
-	}}
+	}
+	if s.limit < s.t.opt.MaxFeatures {
+		e.Problem = fmt.Sprintf("the index %s is too large: there are %d features, counted from 0", shorten(string(index)), s.limit)
+		e.Hint = "use the features that the model was trained with"
+	}
+	return &lineError{err: e}
 }
 
 func (s *sparse) extras(weight, group float64) *lineError {
@@ -290,7 +295,7 @@ func (s *sparse) label(text []byte, p int) (int, *lineError) {
 		if colon := bytes.IndexByte(text[p:q], ':'); colon >= 0 {
 			return 0, &lineError{err: &Error{
 				Problem: "the line has no label: it starts with " + quote(text[p:q]),
-				Hint:    "start every line with a label",
+				Hint:    pairHint(text[p:q], "start every line with a label"),
 			}}
 		}
 		var problem string
@@ -325,19 +330,23 @@ func (s *sparse) value(text []byte, p, index int) (float64, int, *lineError) {
 
 func badPair(text []byte, p int) *lineError {
 	field := text[p:fieldEnd(text, p)]
-	e := &Error{
+	return &lineError{err: &Error{
 		Problem: quote(field) + " is not an index:value pair",
-		Hint:    "a LibSVM line is a label and pairs of an index from 0 and a number, separated by blanks",
-	}
+		Hint:    pairHint(field, "a LibSVM line is a label and pairs of an index from 0 and a number, separated by blanks"),
+	}}
+}
+
+// pairHint guesses what a field that does not belong was meant to be.
+func pairHint(field []byte, otherwise string) string {
 	switch {
 	case bytes.HasPrefix(field, []byte("qid:")):
-		e.Hint = "give the sizes of the queries in a .query file beside the table"
+		return "give the sizes of the queries in a .query file beside the table"
 	case bytes.HasPrefix(field, []byte{'#'}):
-		e.Hint = "remove comments"
+		return "remove comments"
 	case bytes.IndexAny(field, ",;") >= 0:
-		e.Hint = "colons in its first lines make the table LibSVM: for CSV or TSV, remove them"
+		return "colons in its first lines make the table LibSVM: for CSV or TSV, remove them"
 	}
-	return &lineError{err: e}
+	return otherwise
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }

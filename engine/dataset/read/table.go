@@ -90,7 +90,7 @@ func (t *Table) inspectDense(h *head) error {
 	if t.format == TSV {
 		delim = '\t'
 	}
-	width := countOutsideQuotes(h.rows[0], delim) + 1
+	width := countFields(append(bytes.Clone(h.rows[0]), '\n'), 0, delim)
 	var names []string
 	if t.opt.Header {
 		if bytes.IndexByte(h.header, 0) >= 0 {
@@ -181,9 +181,38 @@ func (t *Table) Names() []string {
 	return names
 }
 
-// WeightIndex and GroupIndex are the indices, among the features, of the
-// columns that hold weights and groups, or -1; IgnoredFeatures are those of
-// all columns that are no features, these two included, in ascending order.
+// Find gives the index of the feature that a parameter (categorical_feature,
+// say) refers to, -1 where it refers to none.
+func (t *Table) Find(parameter string, ref ColumnRef) (int, error) {
+	l := t.layout
+	if t.format == LibSVM {
+		return t.sparseIndex(parameter, ref)
+	}
+	return find(t.src.Name, parameter, ref, l.names, len(l.slots), l.label)
+}
+
+// Ignore has a feature's values no longer looked at, as Options.Ignore would;
+// prediction does so with columns that the model does not know. It must be
+// called before the first pass.
+func (t *Table) Ignore(feature int) error {
+	if feature < 0 || t.format != LibSVM && feature >= t.layout.features {
+		return fmt.Errorf("feature %d of %s cannot be ignored: there is none", feature, t.src.Name)
+	}
+	switch l := t.layout; {
+	case feature == l.weight || feature == l.group:
+	case t.format == LibSVM:
+		l.ignore[feature] = true
+	default:
+		c := l.column(feature)
+		l.slots[c] = slotIgnore
+		if t.file != nil {
+			t.file.columns[c].slot = slotIgnore
+		}
+	}
+	return nil
+}
+
+// WeightIndex is the weight column's index among the features, or -1.
 func (t *Table) WeightIndex() int { return t.layout.weight }
 
 // GroupIndex is the group column's index among the features, or -1.
