@@ -32,6 +32,10 @@ type predictions struct {
 	Leaf                       [][]int32
 }
 
+var awkward = []float64{
+	math.NaN(), 0, math.Copysign(0, -1), 1e-36, -1e-36, 1e-34, math.Inf(1), math.Inf(-1), 1, -1, 0.5, 3, 31, 32, 1e9, 1e300, -1e300,
+}
+
 // matrix reads null as NaN.
 type matrix [][]float64
 
