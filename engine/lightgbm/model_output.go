@@ -63,8 +63,9 @@ func parseObjective(text string, classes int) (Transform, error) {
 	if original, ok := objectiveAliases[name]; ok {
 		name = original
 	}
-	known := false
-	if t.link, known = links[name]; !known {
+	var known bool
+	t.link, known = links[name]
+	if !known {
 		return t, fmt.Errorf("%q is no objective of LightGBM", shown(fields[0]))
 	}
 	isMulti := name == "multiclass" || name == "multiclassova"
@@ -127,6 +128,7 @@ func (t Transform) Apply(scores []float64) {
 			x = 1 / (1 + portmath.Exp(-t.sigmoid*x))
 		case softplus:
 			x = log1pExp(x)
+		case identity, softmax: // softmax needs all of them
 		}
 		scores[i] = x
 	}

@@ -52,19 +52,19 @@ type modelReader struct {
 	line int // number of the line last read
 	m    Model
 
-	v4     bool
-	head   map[string]textField
-	blocks []map[string]int // each tree's lines by field; "" is its first
-	tail   map[string]int   // lines of sections
+	v4   bool
+	head map[string]textField
+	tree *treeReader    // the last
+	tail map[string]int // lines of sections
 }
 
 // lineOf finds the line that an error of Validate is about.
 func (r *modelReader) lineOf(e *ModelError) int {
-	if e.Tree >= 0 && e.Tree < len(r.blocks) {
-		if line, ok := r.blocks[e.Tree][e.Field]; ok {
-			return line
+	if e.Tree >= 0 {
+		if f, ok := r.tree.fields[e.Field]; ok {
+			return f.line
 		}
-		return r.blocks[e.Tree][""]
+		return r.tree.line
 	}
 	if line, ok := r.tail[e.Field]; ok {
 		return line
@@ -117,7 +117,7 @@ func (r *modelReader) read() (*Model, error) {
 		r.line = strings.Count(r.text, "\n") + 1
 		return nil, r.errorf("", "the last line has no end: the model is cut off")
 	}
-	for _, part := range []func() error{r.readHead, r.readTrees, r.readTail, r.m.Validate} {
+	for _, part := range []func() error{r.readHead, r.readTrees, r.readTail, r.m.validateTexts} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -150,21 +150,20 @@ func (r *modelReader) readHead() error {
 	if err := r.readVersion(); err != nil {
 		return err
 	}
-	if r.v4 {
-		for name, f := range r.head {
-			if !slices.Contains(headFields, name) {
-				// One is enough, but it must be the same each time.
-				first := f
-				for other, g := range r.head {
-					if !slices.Contains(headFields, other) && g.line < first.line {
-						first = g
-					}
-				}
-				return first.errorf("is no field of a model's head")
-			}
-		}
+	if f, ok := r.unknownField(); ok && r.v4 {
+		return f.errorf("is no field of a model's head")
 	}
 	return r.readHeadFields()
+}
+
+// unknownField is the first field of the head that LightGBM does not write.
+func (r *modelReader) unknownField() (first textField, ok bool) {
+	for name, f := range r.head {
+		if !slices.Contains(headFields, name) && (!ok || f.line < first.line) {
+			first, ok = f, true
+		}
+	}
+	return first, ok
 }
 
 func (r *modelReader) readVersion() error {
@@ -189,8 +188,10 @@ func (r *modelReader) readHeadFields() error {
 		name string
 		into *int
 	}{
-		{"num_class", &m.NumClass}, {"num_tree_per_iteration", &m.TreesPerIteration},
-		{"label_index", &m.LabelIndex}, {"max_feature_idx", &m.MaxFeatureIndex},
+		{"num_class", &m.NumClass},
+		{"num_tree_per_iteration", &m.TreesPerIteration},
+		{"label_index", &m.LabelIndex},
+		{"max_feature_idx", &m.MaxFeatureIndex},
 	} {
 		head, ok := r.head[f.name]
 		if !ok {
@@ -258,7 +259,7 @@ func (r *modelReader) readTrees() error {
 		if r.v4 && index < len(sizes) && sizes[index] != r.pos-start {
 			e := modelErrorf("tree_sizes", "the tree has %d bytes, but tree_sizes says %d: was the text changed, or its line ends?",
 				r.pos-start, sizes[index])
-			e.Tree, e.Line = index, r.blocks[index][""]
+			e.Tree, e.Line = index, r.tree.line
 			return e
 		}
 	}

@@ -57,39 +57,39 @@ func (m *matrix) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func fixtures(t testing.TB) []fixture {
-	t.Helper()
+func fixtures(tb testing.TB) []fixture {
+	tb.Helper()
 	paths, err := filepath.Glob("testdata/models/*.json")
 	if err != nil || len(paths) < 28 {
-		t.Fatalf("found %d fixtures in testdata/models, want 28 or more (%v)", len(paths), err)
+		tb.Fatalf("found %d fixtures in testdata/models, want 28 or more (%v)", len(paths), err)
 	}
 	var all []fixture
 	for _, path := range paths {
 		f := fixture{name: strings.TrimSuffix(filepath.Base(path), ".json")}
 		expected, err := os.ReadFile(path)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := json.Unmarshal(expected, &f.want); err != nil {
-			t.Fatalf("%s: %v", path, err)
+			tb.Fatalf("%s: %v", path, err)
 		}
 		path = strings.TrimSuffix(path, ".json") + ".txt"
 		if f.text, err = os.ReadFile(path); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if f.model, err = lightgbm.ReadModel(path, bytes.NewReader(f.text)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all = append(all, f)
 	}
 	return all
 }
 
-func encode(t testing.TB, m *lightgbm.Model) []byte {
-	t.Helper()
+func encode(tb testing.TB, m *lightgbm.Model) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	if err := m.Write(&b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

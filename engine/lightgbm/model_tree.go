@@ -26,15 +26,10 @@ type treeReader struct {
 // readTree reads the lines from "Tree=" to the next empty one. The tree is
 // checked before the next is read, so that the first error is the one told.
 func (r *modelReader) readTree(index int) (*tree.Tree, error) {
-	tr := treeReader{t: new(tree.Tree)}
-	lines := map[string]int{}
-	r.blocks = append(r.blocks, lines)
-	err := r.treeLines(index, &tr)
+	tr := &treeReader{t: new(tree.Tree)}
+	r.tree = tr
+	err := r.treeLines(index, tr)
 	if err == nil {
-		lines[""] = tr.line
-		for name, f := range tr.fields {
-			lines[name] = f.line
-		}
 		err = tr.read()
 	}
 	var me *ModelError

@@ -38,8 +38,10 @@ func (m *Model) appendHead(b []byte, sizes []int) []byte {
 		name  string
 		value int
 	}{
-		{"num_class", m.NumClass}, {"num_tree_per_iteration", m.TreesPerIteration},
-		{"label_index", m.LabelIndex}, {"max_feature_idx", m.MaxFeatureIndex},
+		{"num_class", m.NumClass},
+		{"num_tree_per_iteration", m.TreesPerIteration},
+		{"label_index", m.LabelIndex},
+		{"max_feature_idx", m.MaxFeatureIndex},
 	} {
 		b = append(b, f.name...)
 		b = append(b, '=')
