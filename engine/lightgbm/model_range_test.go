@@ -25,8 +25,14 @@ func TestIterationRange(t *testing.T) {
 	t.Parallel()
 	m := readFixture(t, "multiclass") // 4 iterations
 	for _, c := range []struct{ start, num, first, end int }{
-		{0, 0, 0, 4}, {0, -1, 0, 4}, {1, 2, 1, 3}, {3, 9, 3, 4}, {9, 1, 4, 4}, {-2, 2, 0, 2},
-		{1, math.MaxInt, 1, 4}, {math.MinInt, 0, 0, 4},
+		{0, 0, 0, 4},
+		{0, -1, 0, 4},
+		{1, 2, 1, 3},
+		{3, 9, 3, 4},
+		{9, 1, 4, 4},
+		{-2, 2, 0, 2},
+		{1, math.MaxInt, 1, 4},
+		{math.MinInt, 0, 0, 4},
 	} {
 		if first, end := m.IterationRange(c.start, c.num); first != c.first || end != c.end {
 			t.Errorf("IterationRange(%d, %d) = %d, %d, want %d, %d", c.start, c.num, first, end, c.first, c.end)
