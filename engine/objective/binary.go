@@ -107,8 +107,8 @@ func (l *logistic) gradients(lo, hi int, scores []float64, grad, hess []float32)
 	}
 }
 
-// binary is log loss of the labels 0 and 1.
-type binary struct {
+// binaryLoss is log loss of the labels 0 and 1.
+type binaryLoss struct {
 	rows
 	sigmoidOutput
 	*logistic
@@ -127,12 +127,12 @@ func newBinary(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective, er
 	if err != nil {
 		return nil, err
 	}
-	return &binary{r, sigmoidOutput{r.objective, cfg.Sigmoid}, l}, nil
+	return &binaryLoss{r, sigmoidOutput{r.objective, cfg.Sigmoid}, l}, nil
 }
 
-func (o *binary) BoostFromScore(int) float64  { return o.start() }
-func (o *binary) ClassNeedsTraining(int) bool { return o.trainable }
+func (o *binaryLoss) BoostFromScore(int) float64  { return o.start() }
+func (o *binaryLoss) ClassNeedsTraining(int) bool { return o.trainable }
 
-func (o *binary) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
+func (o *binaryLoss) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.each(pool, func(lo, hi int) { o.gradients(lo, hi, scores, grad, hess) })
 }
