@@ -217,13 +217,17 @@ func TestErrors(t *testing.T) {
 		"no share, kl":       {"kullback_leibler", labels(-1, 1), "the label -1 of row 1 is not between 0 and 1"},
 		"lambda weight zero": {"cross_entropy_lambda", weights(1, 0), "the weight 0 of row 2 is not above 0"},
 		"classes":            {"multi_logloss", nil, "metric multi_logloss: needs an objective for several classes"},
-		"no classes": {"auc", func(cfg *lightgbm.Config, _ *dataset.Metadata) { cfg.NumClass = 3 },
-			"metric auc: does not fit an objective for several classes"},
+		"no classes": {
+			"auc", func(cfg *lightgbm.Config, _ *dataset.Metadata) { cfg.NumClass = 3 },
+			"metric auc: does not fit an objective for several classes",
+		},
 		"class out of range": {"multi_error", func(cfg *lightgbm.Config, md *dataset.Metadata) {
 			cfg.NumClass, md.Label = 3, []float32{0, 3}
 		}, "metric multi_error: the label 3 of row 2 is not a whole number from 0 to num_class-1 = 2"},
-		"class is empty": {"auc_mu", func(cfg *lightgbm.Config, _ *dataset.Metadata) { cfg.NumClass = 3 },
-			"metric auc_mu: class 2 has no rows with a weight"},
+		"class is empty": {
+			"auc_mu", func(cfg *lightgbm.Config, _ *dataset.Metadata) { cfg.NumClass = 3 },
+			"metric auc_mu: class 2 has no rows with a weight",
+		},
 		"costs": {"auc_mu", func(cfg *lightgbm.Config, _ *dataset.Metadata) {
 			cfg.NumClass, cfg.AUCMuWeights = 3, []float64{1}
 		}, "auc_mu_weights has 1 numbers, not num_class² = 9"},

@@ -127,12 +127,16 @@ func newBinary(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective, er
 	if err != nil {
 		return nil, err
 	}
-	return &binaryLoss{r, sigmoidOutput{r.objective, cfg.Sigmoid}, l}, nil
+	return &binaryLoss{r, newSigmoidOutput(r.objective, cfg.Sigmoid), l}, nil
 }
 
-func (o *binaryLoss) BoostFromScore(int) float64  { return o.start() }
+// BoostFromScore implements Objective.
+func (o *binaryLoss) BoostFromScore(int) float64 { return o.start() }
+
+// ClassNeedsTraining implements Objective.
 func (o *binaryLoss) ClassNeedsTraining(int) bool { return o.trainable }
 
+// Gradients implements Objective.
 func (o *binaryLoss) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.each(pool, func(lo, hi int) { o.gradients(lo, hi, scores, grad, hess) })
 }

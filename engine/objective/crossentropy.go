@@ -27,14 +27,16 @@ func newCrossEntropy(_ *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective
 	if err := r.checkShares(); err != nil {
 		return nil, err
 	}
-	return &crossEntropy{r, logisticOutput{r.objective}}, nil
+	return &crossEntropy{r, newLogisticOutput(r.objective)}, nil
 }
 
+// BoostFromScore implements Objective.
 func (o *crossEntropy) BoostFromScore(int) float64 {
 	p := max(min(o.mean(), 1-epsilon), epsilon)
 	return portmath.Log(p / (1 - p))
 }
 
+// Gradients implements Objective.
 func (o *crossEntropy) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.fill(pool, scores, grad, hess, crossEntropyPoint)
 }
@@ -66,13 +68,15 @@ func newCrossEntropyLambda(_ *lightgbm.Config, r rows, _ *dataset.Metadata) (Obj
 			return nil, &LabelError{r.objective, "weight", i + 1, 0, "is not above 0"}
 		}
 	}
-	return &crossEntropyLambda{r, lambdaOutput{r.objective}}, nil
+	return &crossEntropyLambda{r, newLambdaOutput(r.objective)}, nil
 }
 
+// BoostFromScore implements Objective.
 func (o *crossEntropyLambda) BoostFromScore(int) float64 {
 	return portmath.Log(portmath.Expm1(max(o.mean(), epsilon)))
 }
 
+// Gradients implements Objective.
 func (o *crossEntropyLambda) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	if o.weight == nil {
 		o.fill(pool, scores, grad, hess, crossEntropyPoint)

@@ -30,7 +30,7 @@ func newLogLink(r rows) (*logLink, error) {
 	if sum == 0 {
 		return nil, &DataError{r.objective, "the sum of the labels is zero"}
 	}
-	return &logLink{rows: r, logOutput: logOutput{r.objective}}, nil
+	return &logLink{rows: r, logOutput: newLogOutput(r.objective)}, nil
 }
 
 // BoostFromScore is the logarithm of the labels' mean.
@@ -84,6 +84,7 @@ func newTweedie(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective, e
 	return o, nil
 }
 
+// Gradients implements Objective.
 func (o *logLink) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.fill(pool, scores, grad, hess, o.point)
 }

@@ -45,7 +45,7 @@ func newMulticlass(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective
 	if err := r.checkClasses(classes); err != nil {
 		return nil, err
 	}
-	o := &multiclass{rows: r, softmaxOutput: softmaxOutput{r.objective, classes}, share: make([]float64, classes)}
+	o := &multiclass{rows: r, softmaxOutput: softmaxOutput{several{r.objective, classes}}, share: make([]float64, classes)}
 	total := 0.
 	for i, y := range r.label {
 		w := 1.
@@ -70,13 +70,15 @@ func (o *multiclass) BoostFromScore(model int) float64 {
 	return portmath.Log(max(epsilon, o.share[model]))
 }
 
+// ClassNeedsTraining implements Objective.
 func (o *multiclass) ClassNeedsTraining(model int) bool {
 	return o.share[model] > epsilon && o.share[model] < 1-epsilon
 }
 
+// Gradients implements Objective.
 func (o *multiclass) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.each(pool, func(lo, hi int) {
-		scratch := o.scratch.Get().(*[]float64) //nolint:errcheck // New makes nothing else
+		scratch := o.scratch.Get().(*[]float64)
 		defer o.scratch.Put(scratch)
 		for ; lo < hi; lo += classBlock {
 			o.block(lo, min(lo+classBlock, hi), *scratch, scores, grad, hess)
@@ -137,7 +139,7 @@ func newMulticlassOVA(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Object
 	if err := r.checkClasses(cfg.NumClass); err != nil {
 		return nil, err
 	}
-	o := &oneVersusAll{rows: r, sigmoidsOutput: sigmoidsOutput{r.objective, cfg.NumClass, cfg.Sigmoid}}
+	o := &oneVersusAll{rows: r, sigmoidsOutput: sigmoidsOutput{several{r.objective, cfg.NumClass}, cfg.Sigmoid}}
 	for k := range cfg.NumClass {
 		l, err := newLogistic(cfg, r, float32(k))
 		if err != nil {
@@ -148,9 +150,13 @@ func newMulticlassOVA(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Object
 	return o, nil
 }
 
-func (o *oneVersusAll) BoostFromScore(model int) float64  { return o.model[model].start() }
+// BoostFromScore implements Objective.
+func (o *oneVersusAll) BoostFromScore(model int) float64 { return o.model[model].start() }
+
+// ClassNeedsTraining implements Objective.
 func (o *oneVersusAll) ClassNeedsTraining(model int) bool { return o.model[model].trainable }
 
+// Gradients implements Objective.
 func (o *oneVersusAll) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	n := len(o.label)
 	o.each(pool, func(lo, hi int) {

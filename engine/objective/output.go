@@ -64,23 +64,23 @@ func (p *parsed) output() (Output, error) {
 	}
 	switch p.name {
 	case "regression", "regression_l1", "fair", "quantile", "mape":
-		return sqrtOutput{name: p.name, squared: p.sqrt}, nil
+		return newSqrtOutput(p.name, p.sqrt), nil
 	case "huber":
-		return sqrtOutput{name: p.name}, nil
+		return newSqrtOutput(p.name, false), nil
 	case "poisson", "gamma", "tweedie":
-		return logOutput{p.name}, nil
+		return newLogOutput(p.name), nil
 	case "binary":
-		return sigmoidOutput{p.name, p.sigmoid}, nil
+		return newSigmoidOutput(p.name, p.sigmoid), nil
 	case "multiclass":
-		return softmaxOutput{p.name, p.classes}, nil
+		return softmaxOutput{several{p.name, p.classes}}, nil
 	case "multiclassova":
-		return sigmoidsOutput{p.name, p.classes, p.sigmoid}, nil
+		return sigmoidsOutput{several{p.name, p.classes}, p.sigmoid}, nil
 	case "cross_entropy":
-		return logisticOutput{p.name}, nil
+		return newLogisticOutput(p.name), nil
 	case "cross_entropy_lambda":
-		return lambdaOutput{p.name}, nil
+		return newLambdaOutput(p.name), nil
 	case "lambdarank", "rank_xendcg":
-		return rankOutput{p.name}, nil
+		return newRankOutput(p.name), nil
 	}
 	return nil, fmt.Errorf("%w: there is no %q", ErrObjective, p.name)
 }
@@ -88,16 +88,35 @@ func (p *parsed) output() (Output, error) {
 // short formats a number as C++ streams do, with six digits.
 func short(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 
+// single is what outputs of one model share.
+type single struct {
+	name     string
+	accurate bool
+}
+
+// Name implements Output.
+func (o single) Name() string { return o.name }
+
+// String implements Output.
+func (o single) String() string { return o.name }
+
+// Models implements Output.
+func (o single) Models() int { return 1 }
+
+// NeedsAccuratePrediction implements Output.
+func (o single) NeedsAccuratePrediction() bool { return o.accurate }
+
 // sqrtOutput is the score itself or, with reg_sqrt, its signed square.
 type sqrtOutput struct {
-	name    string
+	single
 	squared bool
 }
 
-func (o sqrtOutput) Name() string                  { return o.name }
-func (o sqrtOutput) Models() int                   { return 1 }
-func (o sqrtOutput) NeedsAccuratePrediction() bool { return true }
+func newSqrtOutput(name string, squared bool) sqrtOutput {
+	return sqrtOutput{single{name, true}, squared}
+}
 
+// String implements Output.
 func (o sqrtOutput) String() string {
 	if o.squared {
 		return o.name + " sqrt"
@@ -105,6 +124,7 @@ func (o sqrtOutput) String() string {
 	return o.name
 }
 
+// Transform implements Output.
 func (o sqrtOutput) Transform(raw, out []float64) {
 	x := raw[0]
 	if o.squared {
@@ -114,40 +134,86 @@ func (o sqrtOutput) Transform(raw, out []float64) {
 }
 
 // logOutput is e^score.
-type logOutput struct{ name string }
+type logOutput struct{ single }
 
-func (o logOutput) Name() string                  { return o.name }
-func (o logOutput) String() string                { return o.name }
-func (o logOutput) Models() int                   { return 1 }
-func (o logOutput) NeedsAccuratePrediction() bool { return true }
-func (o logOutput) Transform(raw, out []float64)  { out[0] = portmath.Exp(raw[0]) }
+func newLogOutput(name string) logOutput { return logOutput{single{name, true}} }
+
+// Transform implements Output.
+func (o logOutput) Transform(raw, out []float64) { out[0] = portmath.Exp(raw[0]) }
 
 // sigmoidOutput is the probability of the positive class.
 type sigmoidOutput struct {
-	name    string
-	sigmoid float64
+	single
+	slope float64
 }
 
-func (o sigmoidOutput) Name() string                  { return o.name }
-func (o sigmoidOutput) String() string                { return o.name + " sigmoid:" + short(o.sigmoid) }
-func (o sigmoidOutput) Models() int                   { return 1 }
-func (o sigmoidOutput) NeedsAccuratePrediction() bool { return false }
+func newSigmoidOutput(name string, slope float64) sigmoidOutput {
+	return sigmoidOutput{single{name, false}, slope}
+}
 
+// String implements Output.
+func (o sigmoidOutput) String() string { return o.name + " sigmoid:" + short(o.slope) }
+
+// Transform implements Output.
 func (o sigmoidOutput) Transform(raw, out []float64) {
-	out[0] = 1 / (1 + portmath.Exp(float64(-o.sigmoid*raw[0])))
+	out[0] = 1 / (1 + portmath.Exp(float64(-o.slope*raw[0])))
 }
 
-// softmaxOutput is the probability of each class.
-type softmaxOutput struct {
+// logisticOutput is the expected label of cross_entropy.
+type logisticOutput struct{ single }
+
+func newLogisticOutput(name string) logisticOutput { return logisticOutput{single{name, true}} }
+
+// Transform implements Output.
+func (o logisticOutput) Transform(raw, out []float64) { out[0] = 1 / (1 + portmath.Exp(-raw[0])) }
+
+// lambdaOutput is the intensity ln(1 + e^score) of cross_entropy_lambda.
+type lambdaOutput struct{ single }
+
+func newLambdaOutput(name string) lambdaOutput { return lambdaOutput{single{name, true}} }
+
+// Transform implements Output.
+func (o lambdaOutput) Transform(raw, out []float64) { out[0] = softplus(raw[0]) }
+
+// softplus is ln(1 + e^x).
+func softplus(x float64) float64 {
+	if x > 40 {
+		return x
+	}
+	return portmath.Log1p(portmath.Exp(x))
+}
+
+// rankOutput is the score itself.
+type rankOutput struct{ single }
+
+func newRankOutput(name string) rankOutput { return rankOutput{single{name, false}} }
+
+// Transform implements Output.
+func (o rankOutput) Transform(raw, out []float64) { out[0] = raw[0] }
+
+// several is what outputs of several classes share.
+type several struct {
 	name    string
 	classes int
 }
 
-func (o softmaxOutput) Name() string                  { return o.name }
-func (o softmaxOutput) String() string                { return fmt.Sprintf("%s num_class:%d", o.name, o.classes) }
-func (o softmaxOutput) Models() int                   { return o.classes }
-func (o softmaxOutput) NeedsAccuratePrediction() bool { return false }
-func (o softmaxOutput) Transform(raw, out []float64)  { softmax(raw, out) }
+// Name implements Output.
+func (o several) Name() string { return o.name }
+
+// String implements Output.
+func (o several) String() string { return fmt.Sprintf("%s num_class:%d", o.name, o.classes) }
+
+// Models implements Output.
+func (o several) Models() int { return o.classes }
+
+// NeedsAccuratePrediction implements Output.
+func (o several) NeedsAccuratePrediction() bool { return false }
+
+// softmaxOutput is the probability of each class.
+type softmaxOutput struct{ several }
+
+// Transform implements Output.
+func (o softmaxOutput) Transform(raw, out []float64) { softmax(raw, out) }
 
 // softmax writes e^raw over its sum.
 func softmax(raw, out []float64) {
@@ -169,56 +235,16 @@ func softmax(raw, out []float64) {
 // sigmoidsOutput is the probability of each class against all others; they
 // need not add up to 1.
 type sigmoidsOutput struct {
-	name    string
-	classes int
-	sigmoid float64
+	several
+	slope float64
 }
 
-func (o sigmoidsOutput) Name() string                  { return o.name }
-func (o sigmoidsOutput) Models() int                   { return o.classes }
-func (o sigmoidsOutput) NeedsAccuratePrediction() bool { return false }
+// String implements Output.
+func (o sigmoidsOutput) String() string { return o.several.String() + " sigmoid:" + short(o.slope) }
 
-func (o sigmoidsOutput) String() string {
-	return fmt.Sprintf("%s num_class:%d sigmoid:%s", o.name, o.classes, short(o.sigmoid))
-}
-
+// Transform implements Output.
 func (o sigmoidsOutput) Transform(raw, out []float64) {
 	for i, x := range raw {
-		out[i] = 1 / (1 + portmath.Exp(float64(-o.sigmoid*x)))
+		out[i] = 1 / (1 + portmath.Exp(float64(-o.slope*x)))
 	}
 }
-
-// logisticOutput is the expected label of cross_entropy.
-type logisticOutput struct{ name string }
-
-func (o logisticOutput) Name() string                  { return o.name }
-func (o logisticOutput) String() string                { return o.name }
-func (o logisticOutput) Models() int                   { return 1 }
-func (o logisticOutput) NeedsAccuratePrediction() bool { return true }
-func (o logisticOutput) Transform(raw, out []float64)  { out[0] = 1 / (1 + portmath.Exp(-raw[0])) }
-
-// lambdaOutput is the intensity ln(1 + e^score) of cross_entropy_lambda.
-type lambdaOutput struct{ name string }
-
-func (o lambdaOutput) Name() string                  { return o.name }
-func (o lambdaOutput) String() string                { return o.name }
-func (o lambdaOutput) Models() int                   { return 1 }
-func (o lambdaOutput) NeedsAccuratePrediction() bool { return true }
-func (o lambdaOutput) Transform(raw, out []float64)  { out[0] = softplus(raw[0]) }
-
-// softplus is ln(1 + e^x).
-func softplus(x float64) float64 {
-	if x > 40 {
-		return x
-	}
-	return portmath.Log1p(portmath.Exp(x))
-}
-
-// rankOutput is the score itself.
-type rankOutput struct{ name string }
-
-func (o rankOutput) Name() string                  { return o.name }
-func (o rankOutput) String() string                { return o.name }
-func (o rankOutput) Models() int                   { return 1 }
-func (o rankOutput) NeedsAccuratePrediction() bool { return false }
-func (o rankOutput) Transform(raw, out []float64)  { out[0] = raw[0] }

@@ -24,7 +24,7 @@ type ranking struct {
 }
 
 func newRanking(r rows, md *dataset.Metadata) (ranking, error) {
-	o := ranking{rows: r, rankOutput: rankOutput{r.objective}, start: md.QueryStart}
+	o := ranking{rows: r, rankOutput: newRankOutput(r.objective), start: md.QueryStart}
 	if err := dcg.CheckQueries(md.QueryStart, len(r.label)); err != nil {
 		return o, &DataError{r.objective, err.Error()}
 	}
@@ -117,6 +117,7 @@ func newLambdarank(cfg *lightgbm.Config, r rows, md *dataset.Metadata) (Objectiv
 	return o, nil
 }
 
+// Gradients implements Objective.
 func (o *lambdarank) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.queries(pool, grad, hess, func(q, lo, hi int, s *queryScratch) {
 		o.query(o.inverseMax[q], o.label[lo:hi], scores[lo:hi], s)
@@ -195,6 +196,7 @@ func newXENDCG(cfg *lightgbm.Config, r rows, md *dataset.Metadata) (Objective, e
 	return &xendcg{base, uint64(cfg.ObjectiveSeed)}, nil
 }
 
+// Gradients implements Objective.
 func (o *xendcg) Gradients(pool *parallel.Pool, iteration int, scores []float64, grad, hess []float32) {
 	draw := random.Hash1(o.seed, uint64(iteration))
 	o.queries(pool, grad, hess, func(_, lo, hi int, s *queryScratch) {

@@ -17,7 +17,7 @@ type regression struct {
 }
 
 func newRegression(cfg *lightgbm.Config, r rows) regression {
-	o := regression{rows: r, sqrtOutput: sqrtOutput{name: r.objective, squared: cfg.RegSqrt}}
+	o := regression{rows: r, sqrtOutput: newSqrtOutput(r.objective, cfg.RegSqrt)}
 	if cfg.RegSqrt {
 		o.label = make([]float32, len(r.label))
 		for i, y := range r.label {
@@ -27,7 +27,10 @@ func newRegression(cfg *lightgbm.Config, r rows) regression {
 	return o
 }
 
-func (o *regression) ConstantHessian() bool      { return o.weight == nil }
+// ConstantHessian implements Objective.
+func (o *regression) ConstantHessian() bool { return o.weight == nil }
+
+// BoostFromScore implements Objective.
 func (o *regression) BoostFromScore(int) float64 { return o.mean() }
 
 // sign is -1, 0 or 1.
@@ -48,6 +51,7 @@ func newL2(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective, error)
 	return &l2{newRegression(cfg, r)}, nil
 }
 
+// Gradients implements Objective.
 func (o *l2) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.each(pool, func(lo, hi int) {
 		s, y, g := scores[lo:hi], o.label[lo:hi], grad[lo:hi]
@@ -81,8 +85,10 @@ type direct struct {
 	point           func(score, label float64) (g, h float64)
 }
 
+// ConstantHessian implements Objective.
 func (o *direct) ConstantHessian() bool { return o.constantHessian }
 
+// Gradients implements Objective.
 func (o *direct) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.fill(pool, scores, grad, hess, o.point)
 }
@@ -91,7 +97,7 @@ func (o *direct) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, h
 // no effect, as in LightGBM.
 func newHuber(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective, error) {
 	alpha := cfg.Alpha
-	o := &direct{regression: regression{rows: r, sqrtOutput: sqrtOutput{name: r.objective}}, constantHessian: r.weight == nil}
+	o := &direct{regression: regression{rows: r, sqrtOutput: newSqrtOutput(r.objective, false)}, constantHessian: r.weight == nil}
 	o.point = func(score, label float64) (g, h float64) {
 		d := score - label
 		if math.Abs(d) <= alpha {
@@ -122,6 +128,7 @@ type percentileLoss struct {
 	renewer
 }
 
+// BoostFromScore implements Objective.
 func (o *percentileLoss) BoostFromScore(int) float64 { return o.ofLabels() }
 
 // newL1 is absolute error.
@@ -169,6 +176,7 @@ func newMAPE(cfg *lightgbm.Config, r rows, _ *dataset.Metadata) (Objective, erro
 	return o, nil
 }
 
+// Gradients implements Objective.
 func (o *mape) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	label, relative := o.renewer.label, o.renewer.weight
 	o.each(pool, func(lo, hi int) {

@@ -63,7 +63,10 @@ func (r *rows) checkLabels(check func(y float64) string) error {
 	return nil
 }
 
-func (r *rows) ConstantHessian() bool       { return false }
+// ConstantHessian implements Objective.
+func (r *rows) ConstantHessian() bool { return false }
+
+// ClassNeedsTraining implements Objective.
 func (r *rows) ClassNeedsTraining(int) bool { return true }
 
 // mean is the weighted mean of the labels.
