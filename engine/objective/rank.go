@@ -60,16 +60,17 @@ func (o *ranking) queries(pool *parallel.Pool, grad, hess []float32, one func(q,
 type queryScratch struct {
 	grad, hess, share, term []float64
 	order                   []int32
+	ranked                  []rankedRow
 }
 
 func (s *queryScratch) reset(n int) {
 	if cap(s.grad) < n {
 		s.grad, s.hess = make([]float64, n), make([]float64, n)
 		s.share, s.term = make([]float64, n), make([]float64, n)
-		s.order = make([]int32, n)
+		s.order, s.ranked = make([]int32, n), make([]rankedRow, n)
 	}
 	s.grad, s.hess, s.order = s.grad[:n], s.hess[:n], s.order[:n]
-	s.share, s.term = s.share[:n], s.term[:n]
+	s.share, s.term, s.ranked = s.share[:n], s.term[:n], s.ranked[:n]
 	clear(s.grad)
 	clear(s.hess)
 }
@@ -127,47 +128,65 @@ func (o *lambdarank) Gradients(pool *parallel.Pool, _ int, scores []float64, gra
 // query sums the lambdas of all pairs of which one is above the truncation
 // level.
 func (o *lambdarank) query(inverseMax float64, label []float32, scores []float64, s *queryScratch) {
-	order := s.order
-	dcg.Order(order, scores)
-	n := len(order)
-	spread := scores[order[0]] != scores[order[n-1]]
-	total := 0.
-	for i := range min(n-1, o.truncation) {
-		a := order[i]
-		scoreA, discountA := scores[a], o.gains.Discount(i)
-		for j := i + 1; j < n; j++ {
-			b := order[j]
-			if label[a] == label[b] {
-				continue
-			}
-			high, low, distance := a, b, scoreA-scores[b]
-			if label[a] < label[b] {
-				high, low, distance = b, a, -distance
-			}
-			// Negative where label_gain does not ascend, as in LightGBM.
-			gap := o.gains.Label(label[high]) - o.gains.Label(label[low])
-			change := float64(gap * (discountA - o.gains.Discount(j)) * inverseMax)
-			if o.norm && spread {
-				change /= float64(float32(0.01)) + math.Abs(distance)
-			}
-			p := 1 / (1 + portmath.Exp(float64(distance*o.sigmoid)))
-			lambda := float64(o.sigmoid * change * p)
-			curvature := float64(float64(o.sigmoid*lambda) * (1 - p))
-			s.grad[high] -= lambda
-			s.grad[low] += lambda
-			s.hess[high] += curvature
-			s.hess[low] += curvature
-			total += float64(2 * lambda)
-		}
+	dcg.Order(s.order, scores)
+	ranked := s.ranked
+	for i, r := range s.order {
+		ranked[i] = rankedRow{score: scores[r], label: float64(label[r]), gain: o.gains.Label(label[r]), discount: o.gains.Discount(i)}
 	}
+	// With norm, a pair counts less the farther apart its scores are.
+	norm := o.norm && ranked[0].score != ranked[len(ranked)-1].score
+	total := 0.
+	for i := range min(len(ranked)-1, o.truncation) {
+		total += o.pairs(inverseMax, norm, ranked[i:])
+	}
+	factor := 1.
 	if o.norm && total > 0 {
-		factor := portmath.Log2(1+total) / total
-		for i := range s.grad {
-			s.grad[i] = float64(s.grad[i] * factor)
-			s.hess[i] = float64(s.hess[i] * factor)
-		}
+		factor = portmath.Log2(1+total) / total
+	}
+	for i, r := range s.order {
+		s.grad[r] = float64(ranked[i].grad * factor)
+		s.hess[r] = float64(ranked[i].hess * factor)
 	}
 }
+
+// rankedRow is a row of a query, in the order of scores.
+type rankedRow struct{ score, label, gain, discount, grad, hess float64 }
+
+// pairs adds the lambdas of the pairs of rows[0] with each row below it, and
+// returns the sum of their sizes.
+func (o *lambdarank) pairs(inverseMax float64, norm bool, rows []rankedRow) float64 {
+	first := rows[0]
+	below := rows[1:]
+	total := 0.
+	for j := range below {
+		r := &below[j]
+		order := first.label - r.label
+		if order == 0 {
+			continue
+		}
+		distance := first.score - r.score
+		// The chance that the pair is in the wrong order.
+		p := 1 / (1 + portmath.Exp(math.Copysign(float64(o.sigmoid*distance), order)))
+		change := float64((first.gain - r.gain) * (first.discount - r.discount) * inverseMax)
+		if norm {
+			change /= normDistance + distance
+		}
+		// Positive where the upper row should be up.
+		lambda := float64(o.sigmoid * change * p)
+		size := float64(math.Copysign(1, order) * lambda)
+		curvature := float64(float64(o.sigmoid*size) * (1 - p))
+		first.grad -= lambda
+		r.grad += lambda
+		first.hess += curvature
+		r.hess += curvature
+		total += float64(2 * size)
+	}
+	rows[0] = first
+	return total
+}
+
+// normDistance keeps the weight of pairs with equal scores finite.
+const normDistance = float64(float32(0.01))
 
 // xendcg is a cross entropy whose target is drawn anew for each row and
 // iteration (S. Bruch, "An alternative cross entropy loss for learning-to-rank",
