@@ -56,7 +56,7 @@ func Extend(h, part uint64) uint64 {
 }
 
 // Float64 maps random bits to [0, 1), evenly, in steps of 2^-53.
-func Float64(bits uint64) float64 { return float64(bits>>11) * 0x1p-53 }
+func Float64(bits uint64) float64 { return float64(float64(bits>>11) * 0x1p-53) }
 
 // Source is a sequence of random numbers. It is not safe for concurrent use;
 // two goroutines take two sources with different parts.

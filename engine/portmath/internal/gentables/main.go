@@ -37,7 +37,7 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, src, 0o644) //nolint:gosec // source code, readable by all
+	return os.WriteFile(path, src, 0o644)
 }
 
 func number(x float64) *big.Float { return new(big.Float).SetPrec(precision).SetFloat64(x) }
