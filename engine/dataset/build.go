@@ -95,13 +95,12 @@ func fromMemory(
 
 // building is a dataset on its way.
 type building struct {
-	d       *Dataset
-	name    string
-	o       *Options
-	ref     *Dataset
-	pool    *parallel.Pool
-	list    []Notice
-	entries int // expected in sparse rows
+	d    *Dataset
+	name string
+	o    *Options
+	ref  *Dataset
+	pool *parallel.Pool
+	list []Notice
 }
 
 func newBuilding(name string, o *Options, ref *Dataset) (*building, error) {

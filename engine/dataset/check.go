@@ -89,7 +89,7 @@ func checkFinite(table string, names []string, b *read.Batch) error {
 		if !math.IsInf(v, 0) {
 			continue
 		}
-		row, feature := 0, 0
+		var row, feature int
 		if b.RowStart == nil {
 			row, feature = i/b.Features, i%b.Features
 		} else {

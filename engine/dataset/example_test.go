@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log"
 	"math"
 
 	"cloister/engine/dataset"
@@ -24,7 +23,8 @@ func ExampleFromColumns() {
 		Metadata: dataset.Metadata{Label: []float32{0, 0, 1, 1}},
 	}, o, nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(d)
 	fmt.Println(d.FeatureInfos())
@@ -42,14 +42,16 @@ func ExampleFromMatrix() {
 		Metadata: dataset.Metadata{Label: []float32{0, 1, 1}},
 	}, o, nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	valid, _, err := dataset.FromMatrix(ctx, dataset.Matrix{
 		Values: []float64{2.2, 99}, Rows: 1, Features: 2,
 		Metadata: dataset.Metadata{Label: []float32{1}},
 	}, o, train)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(valid.BinAt(0, 0), train.BinAt(0, 1))
 	fmt.Println(valid.BinAt(1, 0), train.BinAt(1, 2))
@@ -71,7 +73,8 @@ func ExampleFromRows() {
 	}
 	d, _, err := dataset.FromRows(context.Background(), rows, dataset.Schema{Features: 50, Sparse: true}, o, nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(d)
 	fmt.Println(len(d.Sparse.Entry), "entries")
@@ -93,7 +96,8 @@ func ExampleLoad() {
 		Weight: &weights,
 	}, o, nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(d)
 	fmt.Println(d.FeatureInfos(), d.Weight)
@@ -107,12 +111,14 @@ func ExampleBuilder() {
 	b := dataset.NewBuilder(dataset.Schema{Features: 1, Weighted: true})
 	for i := range 100 {
 		if err := b.Append(dataset.Row{Values: []float64{float64(i)}, Label: float32(i % 2), Weight: 1}); err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 	}
 	d, _, err := b.Build(context.Background(), dataset.DefaultOptions(), nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(d)
 	// Output:

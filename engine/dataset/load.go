@@ -14,7 +14,7 @@ import (
 // Input is a table to load and its side files.
 type Input struct {
 	// Table is the source and Read says how to read it. Load sets Threads,
-	// CheckLabel and, for a validation set, Features.
+	// MaxFeatures, CheckLabel and, for a validation set, Features.
 	Table read.Source
 	Read  read.Options
 	// Weight has a weight for each row; Query the number of rows of each query;

@@ -133,15 +133,18 @@ func TestSideFilesAndColumns(t *testing.T) {
 		"none": {Input{Read: header}, Metadata{}, 0},
 		"columns": {
 			Input{Read: columns},
-			Metadata{Weight: []float32{1, 2, 0.5, 1}, QueryStart: []int32{0, 2, 3, 4}}, 0,
+			Metadata{Weight: []float32{1, 2, 0.5, 1}, QueryStart: []int32{0, 2, 3, 4}},
+			0,
 		},
 		"files": {
 			Input{Read: header, Weight: side("w", "4\n3\n2\n1\n"), Query: side("q", "1\n3\n"), Init: side("i", "1\t5\n2\t6\n3\t7\n4\t8\n")},
-			Metadata{Weight: []float32{4, 3, 2, 1}, QueryStart: []int32{0, 1, 4}, InitScore: []float64{1, 2, 3, 4, 5, 6, 7, 8}}, 0,
+			Metadata{Weight: []float32{4, 3, 2, 1}, QueryStart: []int32{0, 1, 4}, InitScore: []float64{1, 2, 3, 4, 5, 6, 7, 8}},
+			0,
 		},
 		"both": {
 			Input{Read: columns, Weight: side("w", "4\n"), Query: side("q", "1\n"), Init: side("i", "1\n2\n3\n4\n")},
-			Metadata{Weight: []float32{1, 2, 0.5, 1}, QueryStart: []int32{0, 2, 3, 4}, InitScore: []float64{1, 2, 3, 4}}, 2,
+			Metadata{Weight: []float32{1, 2, 0.5, 1}, QueryStart: []int32{0, 2, 3, 4}, InitScore: []float64{1, 2, 3, 4}},
+			2,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
