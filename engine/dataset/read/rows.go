@@ -2,6 +2,7 @@ package read
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -112,10 +113,14 @@ func (t *Table) newParser() parser {
 	return newDense(t)
 }
 
-func (w *rowWorker) emit(seq int, at position, _ []byte, _ int) *lineError {
+func (w *rowWorker) emit(seq int, at position, text []byte, n int) *lineError {
 	b := w.result()
 	b.Seq, b.First = seq, at.rows
 	if err := w.fn(b); err != nil {
+		var fault *RowError
+		if errors.As(err, &fault) {
+			err = fault.at(at, text, n, w.blanks())
+		}
 		return &lineError{raw: err}
 	}
 	return nil

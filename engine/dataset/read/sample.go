@@ -31,6 +31,15 @@ type Sample struct {
 // opens once); a fault in any row is found by the next Rows. Of a source that
 // opens once the rows are kept in memory for one call of Rows.
 func (t *Table) Sample(ctx context.Context, n int, seed uint64) (*Sample, error) {
+	c, err := t.collect(ctx, n, seed)
+	if err != nil {
+		return nil, err
+	}
+	return c.sample(t), nil
+}
+
+// collect reads the table once and draws rows.
+func (t *Table) collect(ctx context.Context, n int, seed uint64) (*collector, error) {
 	if n < 1 {
 		n = 1
 	}
@@ -38,7 +47,7 @@ func (t *Table) Sample(ctx context.Context, n int, seed uint64) (*Sample, error)
 		return nil, err
 	}
 	if t.format == Parquet || t.src.Once {
-		return t.sampleAll(ctx, n, seed)
+		return t.collectAll(ctx, n, seed)
 	}
 	limit := t.firstLimit(n)
 	for {
@@ -48,14 +57,14 @@ func (t *Table) Sample(ctx context.Context, n int, seed uint64) (*Sample, error)
 			return nil, t.firstFault(ctx, err)
 		}
 		if c.total() >= min(n, t.rows) {
-			return c.sample(t), nil
+			return c, nil
 		}
 		limit = math.MaxUint64 // the estimate was too low
 	}
 }
 
-// sampleAll samples from rows that are all parsed.
-func (t *Table) sampleAll(ctx context.Context, n int, seed uint64) (*Sample, error) {
+// collectAll draws from rows that are all parsed.
+func (t *Table) collectAll(ctx context.Context, n int, seed uint64) (*collector, error) {
 	c := newCollector(n, seed, math.MaxUint64)
 	keep := t.src.Once && t.format != Parquet
 	if keep && t.kept != nil {
@@ -63,7 +72,7 @@ func (t *Table) sampleAll(ctx context.Context, n int, seed uint64) (*Sample, err
 		if err := k.replay(ctx, t, false, func(b *Batch) error { c.pick(b); return nil }, func(int) {}); err != nil {
 			return nil, err
 		}
-		return c.sample(t), nil
+		return c, nil
 	}
 	k := &keeper{}
 	err := t.rowsWith(ctx, func(b *Batch) error {
@@ -79,7 +88,7 @@ func (t *Table) sampleAll(ctx context.Context, n int, seed uint64) (*Sample, err
 	if keep {
 		t.kept = k
 	}
-	return c.sample(t), nil
+	return c, nil
 }
 
 // firstFault finds the first fault of the whole table: a sample sees only some
@@ -232,6 +241,7 @@ func (c *collector) prune() {
 	slices.SortFunc(c.rows, byDraw)
 	c.rows = c.rows[:c.n]
 	c.limit.Store(min(c.limit.Load(), c.rows[c.n-1].draw))
+	slices.SortFunc(c.rows, byRow) // the order that a piece's rows must have
 	// Rewrite the pieces, so that the dropped rows' memory is free.
 	byPiece := map[*piece][]int{}
 	for i := range c.rows {
@@ -248,17 +258,24 @@ func (c *collector) prune() {
 	}
 }
 
+func byRow(a, b candidate) int { return cmp.Compare(a.row, b.row) }
+
 func byDraw(a, b candidate) int {
 	return cmp.Or(cmp.Compare(a.draw, b.draw), cmp.Compare(a.row, b.row))
 }
 
-// sample puts the winners in the table's order.
-func (c *collector) sample(t *Table) *Sample {
+// decide leaves the winners, in the table's order.
+func (c *collector) decide() {
 	if len(c.rows) > c.n {
 		slices.SortFunc(c.rows, byDraw)
 		c.rows = c.rows[:c.n]
 	}
-	slices.SortFunc(c.rows, func(a, b candidate) int { return cmp.Compare(a.row, b.row) })
+	slices.SortFunc(c.rows, byRow)
+}
+
+// sample gives the winners.
+func (c *collector) sample(t *Table) *Sample {
+	c.decide()
 	s := &Sample{Total: t.rows, All: len(c.rows) == t.rows, RowIndex: make([]int, len(c.rows))}
 	s.Features = t.Features()
 	s.reserve(c.rows)

@@ -1,0 +1,82 @@
+package dataset
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cloister/engine/dataset/read"
+)
+
+func appendFloat(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+}
+
+// floats takes eight bytes for each number.
+func floats(data []byte) []float64 {
+	out := []float64{}
+	for ; len(data) >= 8; data = data[8:] {
+		out = append(out, math.Float64frombits(binary.LittleEndian.Uint64(data)))
+	}
+	return out
+}
+
+// FuzzFromMatrix bins a table of arbitrary numbers in several ways and compares
+// the results; an error must be one that a user can act on.
+func FuzzFromMatrix(f *testing.F) {
+	var all []byte
+	for _, v := range hardNumbers[:21] {
+		all = appendFloat(all, v)
+	}
+	for flags := range 32 {
+		f.Add(all, uint8(1+flags%7), uint16(2+flags*3), uint8(flags))
+	}
+	f.Add(appendFloat(all, math.Inf(1)), uint8(1), uint16(255), uint8(0))
+	var levels []byte
+	for i := range 300 {
+		levels = appendFloat(levels, float64(i%7-1))
+	}
+	f.Add(levels, uint8(3), uint16(255), uint8(0xff))
+	f.Fuzz(func(t *testing.T, data []byte, features uint8, maxBin uint16, flags uint8) {
+		m := Matrix{Values: floats(data), Features: int(features)}
+		if features > 0 {
+			m.Rows = len(m.Values) / m.Features
+			m.Values = m.Values[:m.Rows*m.Features]
+		}
+		m.Label = make([]float32, m.Rows)
+		o := DefaultOptions()
+		o.MaxBin, o.MinDataInBin, o.MinDataInLeaf, o.Threads = int(maxBin), 1, 0, 2
+		o.UseMissing, o.ZeroAsMissing, o.EnableSparse = flags&1 == 0, flags&2 != 0, flags&4 == 0
+		if flags&8 != 0 {
+			o.Categorical = []int{0}
+		}
+		if flags&16 != 0 {
+			o.BinConstructSampleCnt = 3
+		}
+		ctx := context.Background()
+		d, _, err := FromMatrix(ctx, m, o, nil)
+		if err != nil {
+			var table *read.Error
+			var option *OptionError
+			if !errors.As(err, &table) && !errors.As(err, &option) {
+				t.Fatalf("error of type %T: %v", err, err)
+			}
+			return
+		}
+		checkLayout(t, d)
+		checkBins(t, d, m)
+		for _, ref := range []*Dataset{nil, d} {
+			again, _, err := FromRows(ctx, rowsOf(m, true), Schema{Features: m.Features, Sparse: true}, o, ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(d, again, withoutKeys); diff != "" {
+				t.Fatalf("sparse rows give another dataset:\n%s", diff)
+			}
+		}
+	})
+}
