@@ -1,7 +1,6 @@
 package gbdt
 
 import (
-	"cloister/engine/dataset"
 	"cloister/engine/lightgbm"
 	"cloister/engine/tree"
 )
@@ -31,20 +30,13 @@ func (t *trainer) model() *lightgbm.Model {
 		MaxFeatureIndex:   len(t.data.FeatureNames) - 1,
 		Objective:         t.loss.String(),
 		FeatureNames:      t.data.FeatureNames,
-		FeatureInfos:      featureInfos(t.data),
+		FeatureInfos:      t.data.FeatureInfos(),
 		Trees:             t.trees,
 		Parameters:        t.cfg.ModelText(),
+		ImportanceKind:    lightgbm.ImportanceKind(t.cfg.SavedFeatureImportanceType),
 	}
 	if first := t.opt.InitModel; first != nil {
 		m.Trees = append(append([]*tree.Tree{}, first.Trees...), t.trees...)
 	}
 	return m
-}
-
-func featureInfos(d *dataset.Dataset) []string {
-	infos := make([]string, len(d.Mappers))
-	for i, m := range d.Mappers {
-		infos[i] = m.Info()
-	}
-	return infos
 }

@@ -42,12 +42,13 @@ type fixed struct {
 	exact     exact
 }
 
+// The conversions of products keep them from being fused with a later sum.
 func (f *fixed) grad(packed int64) float64 {
-	return float64(packed>>f.hessBits) * f.gradScale
+	return float64(float64(packed>>f.hessBits) * f.gradScale)
 }
 
 func (f *fixed) hess(packed int64) float64 {
-	return float64(packed&f.hessMask) * f.hessScale
+	return float64(float64(packed&f.hessMask) * f.hessScale)
 }
 
 const sumChunk = 1 << 14
@@ -120,7 +121,7 @@ func quantize(pool *parallel.Pool, g *Gradients, packed []int64) (fixed, error) 
 
 // unit maps the upper 32 bits of u to [0, 1).
 func unit(u uint64) float64 {
-	return float64(u>>32) * (1.0 / (1 << 32))
+	return float64(float64(u>>32) * (1.0 / (1 << 32)))
 }
 
 // exact holds sums at a precision beyond float64's, for leaf values: fixed

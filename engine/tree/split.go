@@ -221,8 +221,8 @@ func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
 // gain is the objective's improvement when the leaf is divided into rows with
 // the given packed sums and the others.
 func (s *searcher) gain(t *leafTerms, packed int64) float64 {
-	g := float64(packed>>s.fix.hessBits) * s.fix.gradScale
-	h := float64(float64(packed&s.fix.hessMask)*s.fix.hessScale) + epsilon
+	g := s.fix.grad(packed)
+	h := s.fix.hess(packed) + epsilon
 	g2, h2 := t.grad-g, t.hess-h
 	o := s.opt
 	if o.L1 == 0 && o.MaxDeltaStep <= 0 {

@@ -98,13 +98,8 @@ func (d *dense) line(text []byte, p int) (int, *lineError) {
 		if col == last {
 			want = '\n'
 		}
-		var v float64
-		var q int
-		if slot == slotIgnore {
-			q = p
-		} else {
-			var status floatStatus
-			v, q, status = parseFloat(text, p)
+		if slot != slotIgnore {
+			v, q, status := parseFloat(text, p)
 			if col == last && text[q] == '\r' && text[q+1] == '\n' {
 				q++
 			}
@@ -161,7 +156,7 @@ func (d *dense) slow(text []byte, p, col int, row []float64) (int, *lineError) {
 		problem = "%s is infinite"
 	}
 	if problem != "" {
-		return 0, d.badValue(text, field, col, problem)
+		return 0, d.badValue(field, col, problem)
 	}
 	if slot >= 0 {
 		row[slot] = v
@@ -208,7 +203,7 @@ func (d *dense) fault(col int, problem, hint string) *lineError {
 }
 
 // badValue explains a field that is no number.
-func (d *dense) badValue(text, field []byte, col int, problem string) *lineError {
+func (d *dense) badValue(field []byte, col int, problem string) *lineError {
 	e := d.fault(col, fmt.Sprintf(problem, quote(field)), valueHint)
 	if problem == notNumber && !d.t.opt.Header {
 		e.headerHint = d.batch.Rows == 0

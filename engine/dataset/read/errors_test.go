@@ -15,26 +15,26 @@ import (
 	"cloister/engine/dataset/read"
 )
 
-func gzipped(t testing.TB, parts ...string) string {
-	t.Helper()
+func gzipped(tb testing.TB, parts ...string) string {
+	tb.Helper()
 	var b bytes.Buffer
 	for _, p := range parts {
 		z := gzip.NewWriter(&b)
 		if _, err := z.Write([]byte(p)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := z.Close(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return b.String()
 }
 
-func zstded(t testing.TB, text string) string {
-	t.Helper()
+func zstded(tb testing.TB, text string) string {
+	tb.Helper()
 	z, err := zstd.NewWriter(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(z.EncodeAll([]byte(text), nil))
 }

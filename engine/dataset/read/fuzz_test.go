@@ -16,6 +16,7 @@ import (
 // fuzzTable reads a table with one and with three threads, as a file and as a
 // stream that opens once: all must agree, on the rows or on the error.
 func fuzzTable(t *testing.T, data []byte, opt read.Options) {
+	t.Helper()
 	opt.MaxLine, opt.MaxFeatures, opt.MaxSpool = 1<<16, 1<<12, 1<<20
 	read1 := func(threads int, src read.Source, sample bool) (rows, *read.Sample, error) {
 		opt.Threads = threads

@@ -34,10 +34,7 @@ type parquetTable struct {
 	groups  []int64 // rows of each row group
 }
 
-func (f *parquetTable) close() error {
-	f.data = nil
-	return nil
-}
+func (f *parquetTable) close() { f.data = nil }
 
 // parquetColumn says how a column's values become numbers.
 type parquetColumn struct {
@@ -75,7 +72,8 @@ func (t *Table) parquetSource(ctx context.Context, s *stream) (io.ReaderAt, int6
 			return nil, 0, err
 		}
 		_, err := io.CopyN(&data, s, blockSize)
-		if err != nil && err != io.EOF { //nolint:errorlint // CopyN's own
+		ended := errors.Is(err, io.EOF)
+		if err != nil && !ended {
 			return nil, 0, s.fault(err)
 		}
 		if int64(data.Len()) > t.opt.MaxSpool {
@@ -85,7 +83,7 @@ func (t *Table) parquetSource(ctx context.Context, s *stream) (io.ReaderAt, int6
 				Hint:    "give it as a plain file: Parquet is compressed already",
 			}
 		}
-		if err != nil {
+		if ended {
 			t.file.data = data.Bytes()
 			return bytes.NewReader(t.file.data), int64(data.Len()), nil
 		}
@@ -240,8 +238,9 @@ func (t *Table) describe(p *parquetColumn, c *parquet.Column, element *format.Sc
 			return nil
 		case parquet.Int96:
 			return refuse("timestamps")
+		default:
+			return refuse("bytes")
 		}
-		return refuse("bytes")
 	case *format.IntType:
 		p.unsigned = !l.IsSigned
 		return nil

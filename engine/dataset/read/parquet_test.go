@@ -106,15 +106,15 @@ func TestParquetFromAStream(t *testing.T) {
 	}
 }
 
-func writeParquet[T any](t testing.TB, rows []T, options ...parquet.WriterOption) []byte {
-	t.Helper()
+func writeParquet[T any](tb testing.TB, rows []T, options ...parquet.WriterOption) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[T](&b, options...)
 	if _, err := w.Write(rows); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

@@ -64,6 +64,7 @@ func (col *parquetColumn) number(v parquet.Value) (float64, bool) {
 		case col.decimal && len(bytes) <= 1024:
 			return bigDecimal(bytes, col.scale), true
 		}
+	default:
 	}
 	return 0, false
 }

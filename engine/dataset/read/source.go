@@ -47,6 +47,7 @@ func Bytes(name string, data []byte) Source {
 
 type memory struct{ *bytes.Reader }
 
+// Close does nothing: there is nothing to give back.
 func (memory) Close() error { return nil }
 
 // zstdWindow bounds the memory that a zstd frame may ask for.

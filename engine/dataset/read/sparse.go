@@ -101,7 +101,8 @@ func (t *Table) widen(width int) int {
 func (s *sparse) reset(rows int) {
 	b := &s.batch
 	b.Rows = 0
-	b.RowStart = append(resize(b.RowStart, rows+1)[:0], 0)
+	b.RowStart = resize(b.RowStart, rows+1)[:1]
+	b.RowStart[0] = 0
 	b.Index, b.Value = b.Index[:0], b.Value[:0]
 	b.Label, b.Weight, b.Group = b.Label[:0], b.Weight[:0], b.Group[:0]
 }
@@ -343,7 +344,7 @@ func pairHint(field []byte, otherwise string) string {
 		return "give the sizes of the queries in a .query file beside the table"
 	case bytes.HasPrefix(field, []byte{'#'}):
 		return "remove comments"
-	case bytes.IndexAny(field, ",;") >= 0:
+	case bytes.ContainsAny(field, ",;"):
 		return "colons in its first lines make the table LibSVM: for CSV or TSV, remove them"
 	}
 	return otherwise

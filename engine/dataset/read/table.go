@@ -133,7 +133,7 @@ func (t *Table) Close() error {
 		t.open = nil
 	}
 	if t.file != nil {
-		err = t.file.close()
+		t.file.close()
 	}
 	t.kept = nil
 	t.used = true
