@@ -165,10 +165,14 @@ func TestMainReturnsFromACommandThatHangs(t *testing.T) {
 }
 
 // TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments.
-// CLOISTER_SOAK_KILLS says how often.
+// With CLOISTER_SOAK (make soak) there are many; CLOISTER_SOAK_KILLS says how
+// many.
 func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 	t.Parallel()
 	kills := 10
+	if os.Getenv("CLOISTER_SOAK") != "" {
+		kills = 200
+	}
 	if text := os.Getenv("CLOISTER_SOAK_KILLS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil {
