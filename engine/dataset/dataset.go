@@ -62,6 +62,9 @@ type Dataset struct {
 	Metadata
 	// Rows is the number of rows.
 	Rows int
+	// LabelIndex is the label's column in the table that was loaded, counted
+	// among all columns; models keep it to read tables for prediction.
+	LabelIndex int
 	// FeatureNames has a name for every feature of the table.
 	FeatureNames []string
 	// Mappers has a mapper for every feature of the table; trivial ones have

@@ -87,6 +87,7 @@ func (b *building) load(ctx context.Context, t *read.Table, in *Input) (*Dataset
 	}
 	d := b.d
 	d.Label = make([]float32, d.Rows)
+	d.LabelIndex = t.LabelIndex()
 	if t.WeightIndex() >= 0 {
 		d.Weight = make([]float32, d.Rows)
 	}

@@ -27,6 +27,7 @@ func (t *trainer) model() *lightgbm.Model {
 	m := &lightgbm.Model{
 		NumClass:          t.cfg.NumClass,
 		TreesPerIteration: t.models,
+		LabelIndex:        t.data.LabelIndex,
 		MaxFeatureIndex:   len(t.data.FeatureNames) - 1,
 		Objective:         t.loss.String(),
 		FeatureNames:      t.data.FeatureNames,

@@ -21,8 +21,12 @@ func modelTextHead() []string {
 // LightGBM's Python package reads the section as JSON and refuses names in
 // ignore_column and categorical_feature: give indices there (SetColumns) once
 // the header is known; names are left out. In texts a double quote becomes a
-// single one and a backslash a slash, for the same reason.
+// single one and a backslash a slash, for the same reason. num_threads is
+// always 0: no byte of a model depends on the number of threads.
 func (c *Config) ModelText() string {
+	shown := *c
+	shown.NumThreads = 0
+	c = &shown
 	var b strings.Builder
 	for _, name := range modelTextHead() {
 		c.writeModelLine(&b, Lookup(name))

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"cloister/engine/lightgbm"
+)
+
+const trainLong = `Train a model as LightGBM's command line does, from the same arguments and
+configuration files, and write it in LightGBM's format.
+
+Parameters are given as KEY=VALUE; config=FILE reads more of them from a file,
+one KEY = VALUE a line. The command line goes over the file. Paths are relative
+to the working directory, "-" is standard input or output. task=predict in the
+file makes a prediction, like "cloister predict".`
+
+const trainExample = `  cloister train config=train.conf
+  cloister train data=train.csv header=true label_column=name:target objective=binary valid=test.csv
+  cloister train config=train.conf num_threads=2 output_model=model.txt --json`
+
+const predictLong = `Apply a model to a table as LightGBM's command line does. The model is
+LightGBM's model text, from Cloister or from LightGBM.
+
+The table may have its label column or not; that is told by the number of
+columns. With header=true columns are matched by name. The result has one line
+for each row: the prediction, raw score (predict_raw_score=true), leaf indices
+(predict_leaf_index=true) or contributions (predict_contrib=true), separated by
+tabs. "-" is standard input or output.`
+
+const predictExample = `  cloister predict data=test.csv input_model=LightGBM_model.txt
+  zcat rows.csv.gz | cloister predict data=- input_model=model.txt output_result=-
+  cloister predict config=predict.conf predict_contrib=true output_result=contributions.tsv`
+
+func (a *app) newTrainCommand() *cobra.Command {
+	var flags configFlags
+	cmd := &cobra.Command{
+		Use:               "train [KEY=VALUE]...",
+		Short:             "Train gradient boosted trees with LightGBM's parameters",
+		Long:              trainLong,
+		Example:           trainExample,
+		ValidArgsFunction: completeSettings,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runJob(cmd.Context(), "", flags, args)
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+func (a *app) newPredictCommand() *cobra.Command {
+	var flags configFlags
+	cmd := &cobra.Command{
+		Use:               "predict [KEY=VALUE]...",
+		Short:             "Apply a model to a table",
+		Long:              predictLong,
+		Example:           predictExample,
+		ValidArgsFunction: completeSettings,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runJob(cmd.Context(), "predict", flags, args)
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+// runJob runs what the parameters describe: task, or if that is empty the task
+// that they name.
+func (a *app) runJob(ctx context.Context, task string, flags configFlags, args []string) error {
+	if flags.help {
+		return a.printParameters()
+	}
+	cfg, err := a.configure(ctx, task, flags, args)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckFiles(); err != nil {
+		return err
+	}
+	switch cfg.Task {
+	case "train":
+		return a.train(ctx, cfg)
+	case "predict":
+		return a.predict(ctx, cfg)
+	default:
+		return inputError("use task=train or task=predict", "task=%s is not supported yet", cfg.Task)
+	}
+}
+
+// inputs lists the files that a job reads, as far as they may not be written
+// by it.
+func inputs(cfg *lightgbm.Config) []namedPath {
+	list := []namedPath{{"data", cfg.Data}}
+	for _, path := range cfg.Valid {
+		list = append(list, namedPath{"valid", path})
+	}
+	for _, path := range []string{cfg.Data + ".weight", cfg.Data + ".query", cfg.Data + ".init"} {
+		if cfg.Data != "-" {
+			list = append(list, namedPath{"the side file of data", path})
+		}
+	}
+	if cfg.Config != "" {
+		list = append(list, namedPath{"config", cfg.Config})
+	}
+	return list
+}
