@@ -51,7 +51,8 @@ type leafTerms struct {
 	hess      float64 // with LightGBM's 2 × epsilon
 	count     int
 	perHess   float64 // rows per unit of the fixed-point hessian
-	shift     float64 // gain must exceed this
+	shift     float64 // what a split's children must gain beyond the leaf itself
+	floor     float64 // and the least gain that is told from rounding
 	hessLeast int64   // least fixed-point hessian of a child
 }
 
@@ -63,8 +64,19 @@ func (s *searcher) terms(count int, total int64) leafTerms {
 		t.perHess = float64(count) / float64(h)
 	}
 	t.shift = s.opt.leafGain(t.grad, t.hess, s.opt.L2) + s.opt.MinGainToSplit
+	t.floor = t.shift + s.noise(&t)
 	t.hessLeast = s.leastHess(t)
 	return t
+}
+
+// noise bounds the gain that rounding alone can bring about: that of gradients
+// to fixed point (a variance of at most a quarter of a squared unit a row) and
+// that of floating point. Without it leaves whose rows all have the same
+// gradient would be split for nothing.
+func (s *searcher) noise(t *leafTerms) float64 {
+	perRow := t.hess / float64(t.count)
+	units := float64(8*s.fix.gradScale*s.fix.gradScale) / (perRow + s.opt.L2/float64(t.count))
+	return units + float64(1e-12*math.Abs(t.shift))
 }
 
 // rows estimates the number of rows behind a fixed-point sum of hessians. It
@@ -168,7 +180,7 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 // beyond h) go left with the default direction.
 func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
 	best := noSplit
-	bestGain := t.shift
+	bestGain := t.floor
 	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
 	var right int64
 	for bin := len(h) - 1; bin >= 1; bin-- {
@@ -195,7 +207,7 @@ func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
 // what is left out goes right.
 func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
 	best := noSplit
-	bestGain := t.shift
+	bestGain := t.floor
 	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
 	var left int64
 	for bin := range len(h) - 1 {

@@ -25,7 +25,7 @@ func (s *searcher) categorical(h []int64, t *leafTerms) split {
 
 func (s *searcher) oneVersusRest(h []int64, t *leafTerms) split {
 	best := noSplit
-	bestGain := t.shift
+	bestGain := t.floor
 	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
 	for bin := 1; bin < len(h); bin++ {
 		hess := h[bin] & s.fix.hessMask
@@ -72,7 +72,7 @@ func (s *searcher) manyVersusMany(h []int64, t *leafTerms) split {
 // first limit of an order.
 func (s *searcher) prefix(h []int64, t *leafTerms, limit int, at func(int) uint32) (best split, size int) {
 	best = noSplit
-	bestGain := t.shift
+	bestGain := t.floor
 	l2 := s.opt.L2 + s.opt.CatL2
 	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
 	var left, group int64

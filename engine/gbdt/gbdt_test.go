@@ -1,0 +1,330 @@
+package gbdt_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"cloister/engine/dataset"
+	"cloister/engine/gbdt"
+	"cloister/engine/lightgbm"
+	"cloister/engine/objective"
+	"cloister/engine/random"
+)
+
+// table makes a matrix in which the label follows from the first features:
+// some values are missing, one feature is a category, one is mostly zero.
+func table(seed uint64, rows int) dataset.Matrix {
+	const features = 8
+	r := random.New(seed)
+	m := dataset.Matrix{Rows: rows, Features: features, Values: make([]float64, rows*features)}
+	for i := range rows {
+		row := m.Values[i*features:][:features]
+		for f := range row {
+			row[f] = r.Float64()
+		}
+		row[5] = float64(r.IntN(12))
+		if r.IntN(10) > 0 {
+			row[6] = 0
+		}
+		y := row[0] + float64(2*row[1]*row[1]) + float64(0.3*row[6])
+		if int(row[5])%3 == 0 {
+			y++
+		}
+		if r.IntN(8) == 0 {
+			row[2] = math.NaN()
+			y -= 0.5
+		}
+		m.Label = append(m.Label, float32(y+float64(0.1*r.Float64())))
+	}
+	return m
+}
+
+func config(t *testing.T, settings ...string) *lightgbm.Config {
+	t.Helper()
+	args, err := lightgbm.ParseArgs(append(settings, "categorical_feature=5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := lightgbm.Resolve(args, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func load(t *testing.T, cfg *lightgbm.Config, m dataset.Matrix, ref *dataset.Dataset) *dataset.Dataset {
+	t.Helper()
+	d, _, err := dataset.FromMatrix(context.Background(), m, gbdt.DatasetOptions(cfg), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func train(t *testing.T, cfg *lightgbm.Config, d *dataset.Dataset, opt gbdt.Options) *gbdt.Booster {
+	t.Helper()
+	b, err := gbdt.Train(context.Background(), cfg, d, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func text(t *testing.T, m *lightgbm.Model) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := m.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// labels rewrites a regression's labels for an objective.
+func labels(m dataset.Matrix, objective string) dataset.Matrix {
+	for i, y := range m.Label {
+		switch objective {
+		case "binary":
+			m.Label[i] = 0
+			if y > 1.5 {
+				m.Label[i] = 1
+			}
+		case "multiclass":
+			m.Label[i] = float32(max(0, min(2, int(y))))
+		case "lambdarank":
+			m.Label[i] = float32(max(0, min(4, int(2*y))))
+		case "poisson":
+			m.Label[i] = float32(max(0, int(3*y)))
+		}
+	}
+	if objective == "lambdarank" {
+		m.QueryStart = []int32{0}
+		for at := 0; at < m.Rows; {
+			at = min(m.Rows, at+10+at%7)
+			m.QueryStart = append(m.QueryStart, int32(at))
+		}
+	}
+	return m
+}
+
+// TestReproducibleModels holds the models' bytes on every architecture and
+// number of threads, with every way to sample.
+func TestReproducibleModels(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ settings, want string }{
+		"regression":    {"objective=regression", "4e3e272038c65a83"},
+		"regression_l1": {"objective=regression_l1 lambda_l1=0.5", "446ab409d6873bdf"},
+		"poisson":       {"objective=poisson max_depth=4", "fdd4f2f0705a4470"},
+		"binary":        {"objective=binary bagging_fraction=0.6 bagging_freq=2 feature_fraction=0.7", "8f5939b9120cdacb"},
+		"multiclass":    {"objective=multiclass num_class=3 bagging_fraction=0.5 bagging_freq=1", "d5d4bd91f0ca747d"},
+		"lambdarank":    {"objective=lambdarank feature_fraction=0.5 max_cat_to_onehot=20", "b9c1163f6d2e064f"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, threads := range []string{"1", "2", "3", "8"} {
+				cfg := config(t, append(strings.Fields(test.settings), "num_iterations=8", "num_threads="+threads)...)
+				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), name), nil), gbdt.Options{}).Model()
+				sum := sha256.Sum256([]byte(text(t, m)))
+				if got := hex.EncodeToString(sum[:8]); got != test.want {
+					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)
+				}
+			}
+		})
+	}
+}
+
+// TestLearns checks that every objective beats the constant it starts from.
+func TestLearns(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]string{
+		"regression":    "objective=regression metric=l2",
+		"regression_l1": "objective=regression_l1 metric=l1",
+		"poisson":       "objective=poisson metric=poisson",
+		"binary":        "objective=binary metric=binary_logloss",
+		"multiclass":    "objective=multiclass num_class=3 metric=multi_logloss",
+		"lambdarank":    "objective=lambdarank metric=ndcg eval_at=3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t, append(strings.Fields(settings), "num_iterations=30", "is_provide_training_metric=true")...)
+			d := load(t, cfg, labels(table(2, 3000), name), nil)
+			valid := load(t, cfg, labels(table(3, 1000), name), d)
+			first := map[string]float64{}
+			var last []gbdt.Evaluation
+			train(t, cfg, d, gbdt.Options{
+				Valid: []gbdt.ValidSet{{Name: "valid", Data: valid}},
+				OnIteration: func(p *gbdt.Progress) error {
+					if p.Iteration == 1 {
+						for _, e := range p.Metrics {
+							first[e.Set] = e.Value
+						}
+					}
+					last = p.Metrics
+					return nil
+				},
+			})
+			if len(last) != 2 {
+				t.Fatalf("metrics of the last iteration: %v", last)
+			}
+			for _, e := range last {
+				better := e.Value < first[e.Set]
+				if e.HigherIsBetter {
+					better = e.Value > first[e.Set]
+				}
+				if !better {
+					t.Errorf("%s %s went from %g to %g", e.Set, e.Metric, first[e.Set], e.Value)
+				}
+			}
+		})
+	}
+}
+
+// TestScoresAreTheModels checks that the metric seen in training is that of
+// the saved model's predictions: with bagging, a base score, shrinkage.
+func TestScoresAreTheModels(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=regression", "metric=l2", "num_iterations=12", "bagging_fraction=0.5", "bagging_freq=3", "is_provide_training_metric=true")
+	raw := table(4, 4000)
+	b := train(t, cfg, load(t, cfg, raw, nil), gbdt.Options{})
+	m, err := lightgbm.ReadModel("model", strings.NewReader(text(t, b.Model())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := meanSquare(t, m, raw), b.Evaluations()[0].Value; math.Abs(got-want) > 1e-9*want {
+		t.Errorf("the model's l2 is %.15g, training said %.15g", got, want)
+	}
+}
+
+func meanSquare(t *testing.T, m *lightgbm.Model, data dataset.Matrix) float64 {
+	t.Helper()
+	p, err := m.Predictor(0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float64, data.Rows)
+	if err := p.RawRows(data.Values, out); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for i, v := range out {
+		d := v - float64(data.Label[i])
+		sum += float64(d * d)
+	}
+	return sum / float64(data.Rows)
+}
+
+func TestEarlyStoppingKeepsTheBestIteration(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=regression", "metric=l2", "num_iterations=400", "learning_rate=0.3", "early_stopping_round=7", "min_data_in_leaf=1")
+	d := load(t, cfg, table(5, 500), nil)
+	valid := load(t, cfg, table(6, 500), d)
+	best, at, rounds := math.Inf(1), 0, 0
+	b := train(t, cfg, d, gbdt.Options{
+		Valid: []gbdt.ValidSet{{Name: "valid", Data: valid}},
+		OnIteration: func(p *gbdt.Progress) error {
+			rounds = p.Iteration
+			if v := p.Metrics[0].Value; v < best {
+				best, at = v, p.Iteration
+			}
+			return nil
+		},
+	})
+	if rounds == 400 || rounds != at+7 {
+		t.Fatalf("stopped after %d iterations, the best was %d", rounds, at)
+	}
+	if b.BestIteration() != at || b.Model().NumIterations() != at {
+		t.Errorf("best iteration %d, model of %d; want %d", b.BestIteration(), b.Model().NumIterations(), at)
+	}
+	if got := b.Evaluations()[0].Value; got != best {
+		t.Errorf("metric %g, want the best, %g", got, best)
+	}
+}
+
+func TestContinuedTraining(t *testing.T) {
+	t.Parallel()
+	raw := table(7, 2000)
+	cfg := config(t, "objective=regression", "num_iterations=10")
+	first := train(t, cfg, load(t, cfg, raw, nil), gbdt.Options{}).Model()
+	p, err := first.Predictor(0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := raw
+	more.InitScore = make([]float64, raw.Rows)
+	if err := p.RawRows(raw.Values, more.InitScore); err != nil {
+		t.Fatal(err)
+	}
+	both := train(t, cfg, load(t, cfg, more, nil), gbdt.Options{InitModel: first}).Model()
+	if n := both.NumIterations(); n != 20 {
+		t.Fatalf("%d iterations, want 20", n)
+	}
+	if a, b := meanSquare(t, first, raw), meanSquare(t, both, raw); b > 0.8*a {
+		t.Errorf("ten more iterations took l2 from %g to %g", a, b)
+	}
+	if _, err := gbdt.Train(context.Background(), cfg, load(t, cfg, raw, nil), gbdt.Options{InitModel: first}); err == nil {
+		t.Error("no error without initial scores")
+	}
+}
+
+func TestNothingToSplit(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=binary", "categorical_feature=0", "num_iterations=5")
+	m := dataset.Matrix{Rows: 100, Features: 2, Values: make([]float64, 200)}
+	for i := range m.Rows {
+		m.Label = append(m.Label, float32(i%4/3))
+	}
+	got := train(t, cfg, load(t, cfg, m, nil), gbdt.Options{}).Model()
+	if got.NumIterations() != 1 || got.Trees[0].NumLeaves != 1 {
+		t.Fatalf("%d iterations", got.NumIterations())
+	}
+	// A quarter of the labels is 1: the log-odds are -log 3.
+	if v := got.Trees[0].LeafValue[0]; math.Abs(v+math.Log(3)) > 1e-12 {
+		t.Errorf("constant %g, want %g", v, -math.Log(3))
+	}
+}
+
+func TestStops(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=regression", "num_iterations=50")
+	d := load(t, cfg, table(8, 500), nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := gbdt.Train(ctx, cfg, d, gbdt.Options{OnIteration: func(p *gbdt.Progress) error {
+		if p.Iteration == 3 {
+			cancel()
+		}
+		return nil
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: error %v", err)
+	}
+	enough := errors.New("enough")
+	_, err = gbdt.Train(context.Background(), cfg, d, gbdt.Options{OnIteration: func(*gbdt.Progress) error { return enough }})
+	if !errors.Is(err, enough) {
+		t.Errorf("error of OnIteration: %v", err)
+	}
+	wrong := *d
+	wrong.InitScore = make([]float64, 7)
+	if _, err = gbdt.Train(context.Background(), cfg, &wrong, gbdt.Options{}); err == nil || !strings.Contains(err.Error(), "7 initial scores") {
+		t.Errorf("initial scores of another length: error %v", err)
+	}
+}
+
+func TestDivergedLossIsAnError(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=regression", "num_iterations=5")
+	d := load(t, cfg, table(9, 300), nil)
+	loss := objective.Custom{Derivatives: func(_ int, _ []float64, grad, hess []float32) {
+		for i := range grad {
+			grad[i], hess[i] = float32(math.NaN()), 1
+		}
+	}}
+	_, err := gbdt.Train(context.Background(), cfg, d, gbdt.Options{Objective: loss})
+	if err == nil || !strings.Contains(err.Error(), "iteration 1: gradients are not finite") {
+		t.Errorf("error %v", err)
+	}
+}
