@@ -227,7 +227,7 @@ func (t *table) bestGain(opt Options) float64 {
 
 func (t *table) gainOf(opt Options, c int, threshold uint32, missing int, defaultLeft bool) float64 {
 	var g, h [2]float64
-	var n [2]int
+	bins := make([]float64, t.mappers[c].NumBins)
 	for r, bin := range t.bins[c] {
 		side := 1
 		if bin <= threshold && int(bin) != missing || int(bin) == missing && defaultLeft {
@@ -235,14 +235,26 @@ func (t *table) gainOf(opt Options, c int, threshold uint32, missing int, defaul
 		}
 		g[side] += float64(t.grad[r])
 		h[side] += float64(t.hess[r])
-		n[side]++
+		bins[bin] += float64(t.hess[r])
 	}
-	// Counts are estimated from hessians, as LightGBM does.
-	perHess := float64(n[0]+n[1]) / (h[0] + h[1])
-	for side := range 2 {
-		if int(h[side]*perHess+0.5) < opt.MinDataInLeaf || n[side] == 0 {
-			return 0
+	// Counts are estimated from the bins' hessians, as LightGBM does.
+	var n [2]int
+	gathered := 1 // the side whose bins are gone through
+	if !defaultLeft && missing >= 0 {
+		gathered = 0
+	}
+	for bin, sum := range bins {
+		side := 1
+		if uint32(bin) <= threshold && bin != missing || bin == missing && defaultLeft {
+			side = 0
 		}
+		if side == gathered {
+			n[side] += int(sum*float64(len(t.grad))/(h[0]+h[1]) + 0.5)
+		}
+	}
+	n[1-gathered] = len(t.grad) - n[gathered]
+	if n[0] < opt.MinDataInLeaf || n[1] < opt.MinDataInLeaf {
+		return 0
 	}
 	gain := func(g, h float64) float64 { return g * g / (h + opt.L2) }
 	return gain(g[0], h[0]) + gain(g[1], h[1]) - gain(g[0]+g[1], h[0]+h[1])

@@ -100,28 +100,28 @@ func quantize(pool *parallel.Pool, g *Gradients, packed []int64) (fixed, error) 
 		clear(packed)
 		return f, nil
 	}
+	key := random.Hash(g.Key)
 	pool.Chunks(n, sumChunk, func(_, lo, hi int) {
 		if g.ConstantHessian {
-			for i := lo; i < hi; i++ {
-				u := random.Hash1(g.Key, uint64(i))
-				q := int64(math.Floor(float64(float64(g.Grad[i])*gradInv) + unit(u)))
-				packed[i] = q<<f.hessBits + 1
+			for i, v := range g.Grad[lo:hi] {
+				packed[lo+i] = round(v, gradInv, key)<<f.hessBits + 1
 			}
 			return
 		}
-		for i := lo; i < hi; i++ {
-			u := random.Hash1(g.Key, uint64(i))
-			q := int64(math.Floor(float64(float64(g.Grad[i])*gradInv) + unit(u)))
-			h := int64(float64(float64(g.Hess[i])*hessInv) + unit(u<<32))
-			packed[i] = q<<f.hessBits + max(h, 0)
+		for i, v := range g.Grad[lo:hi] {
+			h := round(g.Hess[lo+i], hessInv, key)
+			packed[lo+i] = round(v, gradInv, key)<<f.hessBits + max(h, 0)
 		}
 	})
 	return f, nil
 }
 
-// unit maps the upper 32 bits of u to [0, 1).
-func unit(u uint64) float64 {
-	return float64(float64(u>>32) * (1.0 / (1 << 32)))
+// round turns v × scale into an integer. The draw depends on the value, not on
+// the row: rows with the same gradient get the same integer, so that splits
+// that are equally good stay so, and the first column wins as in LightGBM.
+func round(v float32, scale float64, key uint64) int64 {
+	u := random.Float64(random.Extend(key, uint64(math.Float32bits(v))))
+	return int64(math.Floor(float64(float64(v)*scale) + u))
 }
 
 // exact holds sums at a precision beyond float64's, for leaf values: fixed

@@ -53,7 +53,9 @@ type leafTerms struct {
 	perHess   float64 // rows per unit of the fixed-point hessian
 	shift     float64 // what a split's children must gain beyond the leaf itself
 	floor     float64 // and the least gain that is told from rounding
-	hessLeast int64   // least fixed-point hessian of a child
+	hessLeast int64   // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
+	hessMost  int64   // and the most, so that the other child has the least
+	least     int     // least rows of a child
 }
 
 func (s *searcher) terms(count int, total int64) leafTerms {
@@ -65,7 +67,9 @@ func (s *searcher) terms(count int, total int64) leafTerms {
 	}
 	t.shift = s.opt.leafGain(t.grad, t.hess, s.opt.L2) + s.opt.MinGainToSplit
 	t.floor = t.shift + s.noise(&t)
-	t.hessLeast = s.leastHess(t)
+	t.hessLeast = s.leastHess()
+	t.hessMost = total&s.fix.hessMask - t.hessLeast
+	t.least = max(1, s.opt.MinDataInLeaf)
 	return t
 }
 
@@ -79,33 +83,20 @@ func (s *searcher) noise(t *leafTerms) float64 {
 	return units + float64(1e-12*math.Abs(t.shift))
 }
 
-// rows estimates the number of rows behind a fixed-point sum of hessians. It
-// is exact when hessians are constant.
-func (t *leafTerms) rows(hess int64) int {
-	return int(float64(float64(hess)*t.perHess) + 0.5)
+// rows estimates the number of rows of a bin from its sum of hessians. It is
+// exact when hessians are constant, and nearly so while a bin has few rows,
+// since it is rounded; sums of such estimates are what LightGBM compares with
+// min_data_in_leaf.
+func (t *leafTerms) rows(packed, mask int64) int {
+	return int(float64(float64(packed&mask)*t.perHess) + 0.5)
 }
 
-// leastHess returns the least fixed-point hessian with which a child has both
-// min_data_in_leaf rows and min_sum_hessian_in_leaf, so that the inner loop
-// compares one integer.
-func (s *searcher) leastHess(t leafTerms) int64 {
-	ok := func(h int64) bool {
-		return t.rows(h) >= s.opt.MinDataInLeaf && float64(float64(h)*s.fix.hessScale)+epsilon >= s.opt.MinSumHessianInLeaf
+// leastHess is min_sum_hessian_in_leaf in fixed point.
+func (s *searcher) leastHess() int64 {
+	if s.fix.hessScale == 0 {
+		return 0
 	}
-	all := t.total & s.fix.hessMask
-	if !ok(all) {
-		return all + 1
-	}
-	lo, hi := int64(0), all
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		if ok(mid) {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return lo
+	return int64(min(math.Ceil((s.opt.MinSumHessianInLeaf-epsilon)/s.fix.hessScale), 1<<62))
 }
 
 // leafValue is the value of a leaf with the given sums.
@@ -181,18 +172,20 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
 	best := noSplit
 	bestGain := t.floor
-	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
+	mask := s.fix.hessMask
 	var right int64
+	count := 0
 	for bin := len(h) - 1; bin >= 1; bin-- {
 		if bin == skip {
 			continue
 		}
 		right += h[bin]
-		hess := right & s.fix.hessMask
-		if hess < least {
+		count += t.rows(h[bin], mask)
+		hess := right & mask
+		if count < t.least || hess < t.hessLeast {
 			continue
 		}
-		if hess > most {
+		if t.count-count < t.least || hess > t.hessMost {
 			break
 		}
 		if gain := s.gain(t, right); gain > bestGain {
@@ -208,18 +201,20 @@ func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
 func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
 	best := noSplit
 	bestGain := t.floor
-	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
+	mask := s.fix.hessMask
 	var left int64
+	count := 0
 	for bin := range len(h) - 1 {
 		if bin == skip {
 			continue
 		}
 		left += h[bin]
-		hess := left & s.fix.hessMask
-		if hess < least {
+		count += t.rows(h[bin], mask)
+		hess := left & mask
+		if count < t.least || hess < t.hessLeast {
 			continue
 		}
-		if hess > most {
+		if t.count-count < t.least || hess > t.hessMost {
 			break
 		}
 		if gain := s.gain(t, left); gain > bestGain {
@@ -235,7 +230,8 @@ func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
 func (s *searcher) gain(t *leafTerms, packed int64) float64 {
 	g := s.fix.grad(packed)
 	h := s.fix.hess(packed) + epsilon
-	g2, h2 := t.grad-g, t.hess-h
+	rest := t.total - packed
+	g2, h2 := s.fix.grad(rest), s.fix.hess(rest)+epsilon
 	o := s.opt
 	if o.L1 == 0 && o.MaxDeltaStep <= 0 {
 		return float64(g*g)/(h+o.L2) + float64(g2*g2)/(h2+o.L2)

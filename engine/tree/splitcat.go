@@ -26,10 +26,9 @@ func (s *searcher) categorical(h []int64, t *leafTerms) split {
 func (s *searcher) oneVersusRest(h []int64, t *leafTerms) split {
 	best := noSplit
 	bestGain := t.floor
-	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
 	for bin := 1; bin < len(h); bin++ {
-		hess := h[bin] & s.fix.hessMask
-		if hess < least || hess > most {
+		hess, count := h[bin]&s.fix.hessMask, t.rows(h[bin], s.fix.hessMask)
+		if count < t.least || t.count-count < t.least || hess < t.hessLeast || hess > t.hessMost {
 			continue
 		}
 		if gain := s.gain(t, h[bin]); gain > bestGain {
@@ -43,8 +42,7 @@ func (s *searcher) oneVersusRest(h []int64, t *leafTerms) split {
 func (s *searcher) manyVersusMany(h []int64, t *leafTerms) split {
 	order := s.order[:0]
 	for bin := 1; bin < len(h); bin++ {
-		hess := h[bin] & s.fix.hessMask
-		if float64(t.rows(hess)) < s.opt.CatSmooth {
+		if float64(t.rows(h[bin], s.fix.hessMask)) < s.opt.CatSmooth {
 			continue
 		}
 		score := s.fix.grad(h[bin]) / (s.fix.hess(h[bin]) + s.opt.CatSmooth)
@@ -74,25 +72,27 @@ func (s *searcher) prefix(h []int64, t *leafTerms, limit int, at func(int) uint3
 	best = noSplit
 	bestGain := t.floor
 	l2 := s.opt.L2 + s.opt.CatL2
-	least, most := t.hessLeast, t.total&s.fix.hessMask-t.hessLeast
-	var left, group int64
+	var left int64
+	count, group := 0, 0
 	for i := range limit {
 		v := h[at(i)]
 		left += v
-		group += v & s.fix.hessMask
+		count += t.rows(v, s.fix.hessMask)
+		group += t.rows(v, s.fix.hessMask)
 		hess := left & s.fix.hessMask
-		if hess < least {
+		if count < t.least || hess < t.hessLeast {
 			continue
 		}
-		if hess > most || t.count-t.rows(hess) < s.opt.MinDataPerGroup {
+		if t.count-count < max(t.least, s.opt.MinDataPerGroup) || hess > t.hessMost {
 			break
 		}
-		if t.rows(group) < s.opt.MinDataPerGroup {
+		if group < s.opt.MinDataPerGroup {
 			continue
 		}
 		group = 0
-		g, hl := s.fix.grad(left), s.fix.hess(left)+epsilon
-		gain := s.opt.leafGain(g, hl, l2) + s.opt.leafGain(t.grad-g, t.hess-hl, l2)
+		rest := t.total - left
+		gain := s.opt.leafGain(s.fix.grad(left), s.fix.hess(left)+epsilon, l2) +
+			s.opt.leafGain(s.fix.grad(rest), s.fix.hess(rest)+epsilon, l2)
 		if gain > bestGain {
 			bestGain = gain
 			best = split{gain: gain - t.shift, left: left, l2: l2}
