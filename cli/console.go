@@ -43,17 +43,17 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.line == "" {
-		c.w.Write(p) //nolint:errcheck
+		c.w.Write(p) //nolint:errcheck // see console
 		return len(p), nil
 	}
 	buf := append([]byte("\r\x1b[K"), p...)
 	buf = append(buf, c.line...)
-	c.w.Write(buf) //nolint:errcheck
+	c.w.Write(buf) //nolint:errcheck // see console
 	return len(p), nil
 }
 
 func (c *console) printf(format string, args ...any) {
-	fmt.Fprintf(c, format, args...) //nolint:errcheck // Write never fails
+	fmt.Fprintf(c, format, args...)
 }
 
 // setLine shows a progress line, or with "" removes it. Only a terminal has
@@ -68,5 +68,5 @@ func (c *console) setLine(line string) {
 		line = string(runes[:c.width()-1])
 	}
 	c.line = line
-	io.WriteString(c.w, "\r\x1b[K"+line) //nolint:errcheck
+	io.WriteString(c.w, "\r\x1b[K"+line) //nolint:errcheck // see console
 }

@@ -69,7 +69,8 @@ func TestProgressText(t *testing.T) {
 		want, log   string
 	}{
 		"bytes": {
-			unit{bytes: true}, 25e6, 100e6,
+			unit{bytes: true},
+			25e6, 100e6,
 			"reading:  25% 25.0 MB of 100 MB, 2.5 MB/s, 30s left",
 			"bytes=25000000 of=100000000 elapsed=10s left=30s",
 		},

@@ -152,7 +152,7 @@ func TestReaderOfStandardOutputIsGone(t *testing.T) {
 func TestMainReturnsFromACommandThatHangs(t *testing.T) {
 	t.Parallel()
 	never, writer := io.Pipe()
-	defer writer.Close() //nolint:errcheck
+	defer writer.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
 	var stderr bytes.Buffer
@@ -211,8 +211,8 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(random.Float64() * 1.1 * float64(longest)))
-		cmd.Process.Kill() //nolint:errcheck // it may have ended
-		cmd.Wait()         //nolint:errcheck // killed or done
+		cmd.Process.Kill() // an error where it has ended
+		cmd.Wait()         // an error where it was killed
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

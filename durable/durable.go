@@ -88,7 +88,7 @@ func Create(path string) (*File, error) {
 	if mode != 0 {
 		if err := f.Chmod(mode); err != nil {
 			os.Remove(f.Name()) //nolint:errcheck // the first error is the one to tell
-			f.Close()           //nolint:errcheck
+			f.Close()           //nolint:errcheck // as above
 			return nil, failure("create", path, err)
 		}
 	}
@@ -159,8 +159,7 @@ func (f *File) Commit() error {
 		return f.err
 	}
 	f.done = true
-	// Everything is synced and in its place: closing has nothing left to lose.
-	f.f.Close() //nolint:errcheck
+	f.f.Close() //nolint:errcheck // all is synced and in its place: nothing is left to lose
 	f.f = nil
 	if err := syncDir(filepath.Dir(f.dest)); err != nil {
 		return failure("sync the directory of", f.path, err)
@@ -205,9 +204,9 @@ func follow(path string) (string, error) {
 	for range 40 {
 		target, err := os.Readlink(path)
 		if err != nil {
-			// Not a link, or not there: the parent directories' links do not
-			// matter, the new version lies in the same directory.
-			return path, nil //nolint:nilerr
+			// The parent directories' links do not matter, the new version
+			// lies in the same directory.
+			return path, nil //nolint:nilerr // not a link, or not there
 		}
 		if !filepath.IsAbs(target) {
 			target = filepath.Join(filepath.Dir(path), target)
@@ -221,7 +220,7 @@ func follow(path string) (string, error) {
 func createTemp(dir, base string) (*os.File, error) {
 	for range 100 {
 		var random [8]byte
-		rand.Read(random[:]) //nolint:errcheck // never fails
+		rand.Read(random[:])
 		name := dir + tempName(base, hex.EncodeToString(random[:]))
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) {
@@ -233,7 +232,7 @@ func createTemp(dir, base string) (*os.File, error) {
 		if lock(f) && !sameFile(f, name) {
 			// Between its creation and its locking another process took it
 			// for a stale one.
-			f.Close() //nolint:errcheck
+			f.Close() //nolint:errcheck // nothing was written
 			continue
 		}
 		return f, nil
@@ -289,9 +288,9 @@ func removeStale(dir, base string) {
 			continue
 		}
 		if lock(f) && sameFile(f, dir+name) {
-			os.Remove(dir + name) //nolint:errcheck
+			os.Remove(dir + name) //nolint:errcheck // the next Create tries again
 		}
-		f.Close() //nolint:errcheck
+		f.Close() //nolint:errcheck // nothing was written
 	}
 }
 
