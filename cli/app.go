@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 
 	"cloister/durable"
+	"cloister/engine/parallel"
 )
 
 // app is what the commands of one run share.
@@ -58,21 +58,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 }
 
 func (a *app) execute(ctx context.Context, args []string) error {
-	return guard(func() error {
+	return parallel.Catch(func() error {
 		root := a.newRootCommand()
 		root.SetArgs(args)
 		return root.ExecuteContext(ctx)
 	})
-}
-
-// guard turns a panic into an error.
-func guard(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: debug.Stack()}
-		}
-	}()
-	return f()
 }
 
 // abandon gives up on a run that does not end: its unfinished outputs are

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"cloister/engine/dataset/read"
+	"cloister/engine/parallel"
 )
 
 // Exit codes of the program.
@@ -57,14 +58,6 @@ func inputError(hint, format string, args ...any) error {
 	return &Error{Code: ExitInput, Err: fmt.Errorf(format, args...), Hint: hint}
 }
 
-// panicError is a recovered panic.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprint(e.value) }
-
 // stdoutError marks a failure to write to standard output.
 type stdoutError struct{ err error }
 
@@ -77,7 +70,7 @@ func (e *stdoutError) Unwrap() error { return e.err }
 func exitCode(err error) int {
 	var (
 		own     *Error
-		bug     *panicError
+		bug     *parallel.Panic
 		out     *stdoutError
 		network *net.OpError
 	)
@@ -136,6 +129,9 @@ func hint(err error) string {
 // message is an error's text without a hint at its end, which gets a line of
 // its own.
 func message(err error) string {
+	if bug := (*parallel.Panic)(nil); errors.As(err, &bug) {
+		return fmt.Sprint(bug.Value)
+	}
 	text := err.Error()
 	var table *read.Error
 	if errors.As(err, &table) && table.Hint != "" {
@@ -157,13 +153,13 @@ func (a *app) report(args []string, err error) int {
 	if code == ExitDone || code == ExitBrokenPipe {
 		return code
 	}
-	var bug *panicError
+	var bug *parallel.Panic
 	switch {
 	case code == ExitInterrupted:
 		a.console.printf("cloister: interrupted\n")
 	case errors.As(err, &bug):
 		a.console.printf("cloister: bug: %s\n%s\nhint: please report this with the lines above and the output of \"cloister version\"\n",
-			printable(err.Error()), bug.stack)
+			printable(message(err)), bug.Stack)
 	default:
 		a.console.printf("cloister: error: %s\n", printable(message(err)))
 		if h := hint(err); h != "" {

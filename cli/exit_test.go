@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"cloister/engine/dataset/read"
+	"cloister/engine/parallel"
 )
 
 type hinted struct{ error }
@@ -34,7 +35,7 @@ func TestExitCodesAndHints(t *testing.T) {
 		"cancelled":     {fmt.Errorf("train: %w", context.Canceled), ExitInterrupted, ""},
 		"interrupted":   {errInterrupted, ExitInterrupted, ""},
 		"network":       {&net.OpError{Op: "dial", Err: plain}, ExitNetwork, ""},
-		"panic":         {&panicError{value: plain}, ExitBug, ""},
+		"panic":         {&parallel.Panic{Value: plain}, ExitBug, ""},
 		"broken pipe":   {&stdoutError{&fs.PathError{Err: syscall.EPIPE}}, ExitBrokenPipe, ""},
 		"other pipe":    {&fs.PathError{Err: syscall.EPIPE}, ExitInput, ""},
 		"full disk":     {&fs.PathError{Err: syscall.ENOSPC}, ExitInput, "free some space there or write elsewhere; an older file of that name is untouched"},
@@ -90,7 +91,7 @@ func TestReport(t *testing.T) {
 		"interrupted":   {err: errInterrupted, code: ExitInterrupted, stderr: "cloister: interrupted\n"},
 		"reader's gone": {err: &stdoutError{syscall.EPIPE}, code: ExitBrokenPipe},
 		"bug": {
-			err: &panicError{value: "index out of range", stack: []byte("STACK")}, code: ExitBug,
+			err: &parallel.Panic{Value: "index out of range", Stack: []byte("STACK")}, code: ExitBug,
 			stderr: "cloister: bug: index out of range\nSTACK\n" +
 				"hint: please report this with the lines above and the output of \"cloister version\"\n",
 		},
@@ -109,17 +110,5 @@ func TestReport(t *testing.T) {
 				t.Errorf("standard error %q, want %q", got, test.stderr)
 			}
 		})
-	}
-}
-
-func TestGuardTurnsAPanicIntoABug(t *testing.T) {
-	t.Parallel()
-	err := guard(func() error { panic("out of luck") })
-	if exitCode(err) != ExitBug || err.Error() != "out of luck" {
-		t.Errorf("error is %v with code %d", err, exitCode(err))
-	}
-	var bug *panicError
-	if !errors.As(err, &bug) || !bytes.Contains(bug.stack, []byte("TestGuard")) {
-		t.Error("the stack does not show where")
 	}
 }

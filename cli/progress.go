@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"cloister/engine/parallel"
 )
 
 // How soon and how often progress is shown: on a terminal as a line that
@@ -34,6 +36,7 @@ type progress struct {
 	total atomic.Int64 // 0: not known
 	quit  chan struct{}
 	gone  sync.WaitGroup
+	bug   error // a panic of show, raised again by stop
 }
 
 // startProgress begins to show progress of what ("reading train.csv"). stop
@@ -42,7 +45,12 @@ func (a *app) startProgress(what string, u unit, total int64) *progress {
 	p := &progress{app: a, what: what, unit: u, begun: time.Now(), quit: make(chan struct{})}
 	p.total.Store(total)
 	p.restart()
-	p.gone.Go(p.show)
+	p.gone.Go(func() {
+		p.bug = parallel.Catch(func() error {
+			p.show()
+			return nil
+		})
+	})
 	return p
 }
 
@@ -69,6 +77,7 @@ func (p *progress) stop() {
 	close(p.quit)
 	p.gone.Wait()
 	p.app.console.setLine("")
+	parallel.Raise(p.bug)
 }
 
 func (p *progress) show() {

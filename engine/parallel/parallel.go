@@ -21,7 +21,7 @@ type loop struct {
 	next   atomic.Int64
 	run    func(task int)
 	done   sync.WaitGroup
-	caught atomic.Pointer[any]
+	caught atomic.Pointer[Panic]
 }
 
 // New starts a pool that runs loops on the given number of threads, the
@@ -51,7 +51,8 @@ func (p *Pool) serve() {
 }
 
 // Run calls run(0) … run(tasks-1), each once, and returns when all have
-// returned. A panic in a task is raised again in the caller.
+// returned. A panic in a task is raised again in the caller: with its own
+// value where the caller ran the task alone, else as a *Panic.
 func (p *Pool) Run(tasks int, run func(task int)) {
 	if p.threads == 1 || tasks <= 1 {
 		for i := range tasks {
@@ -72,14 +73,14 @@ func (p *Pool) Run(tasks int, run func(task int)) {
 	l.work()
 	l.done.Wait()
 	if v := l.caught.Load(); v != nil {
-		panic(*v)
+		panic(v)
 	}
 }
 
 func (l *loop) work() {
 	defer func() {
-		if v := recover(); v != nil {
-			l.caught.CompareAndSwap(nil, &v)
+		if p := caught(recover()); p != nil {
+			l.caught.CompareAndSwap(nil, p)
 		}
 	}()
 	for {

@@ -1,6 +1,9 @@
 package parallel_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -42,8 +45,9 @@ func TestPanicReachesCaller(t *testing.T) {
 	p := parallel.New(2)
 	defer p.Close()
 	defer func() {
-		if v := recover(); v != "boom" {
-			t.Fatalf("recovered %v, want boom", v)
+		p, ok := recover().(*parallel.Panic)
+		if !ok || p.Value != "boom" || !strings.Contains(string(p.Stack), "TestPanicReachesCaller") {
+			t.Fatalf("recovered %+v, want boom and where it came from", p)
 		}
 	}()
 	p.Run(100, func(i int) {
@@ -52,4 +56,24 @@ func TestPanicReachesCaller(t *testing.T) {
 		}
 	})
 	t.Fatal("no panic")
+}
+
+func TestCatchKeepsWhereAPanicBegan(t *testing.T) {
+	t.Parallel()
+	plain := errors.New("plain")
+	if err := parallel.Catch(func() error { return plain }); !errors.Is(err, plain) {
+		t.Errorf("caught %v, want %v", err, plain)
+	}
+	parallel.Raise(plain)
+	parallel.Raise(nil)
+	first := parallel.Catch(func() error { panic("out of luck") })
+	again := parallel.Catch(func() error {
+		parallel.Raise(fmt.Errorf("wrapped: %w", first))
+		return nil
+	})
+	var p *parallel.Panic
+	if !errors.As(again, &p) || again != first || p.Value != "out of luck" ||
+		!strings.Contains(string(p.Stack), "TestCatchKeepsWhereAPanicBegan") || !strings.HasPrefix(p.Error(), "out of luck\n\n") {
+		t.Errorf("caught %+v", again)
+	}
 }

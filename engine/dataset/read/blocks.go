@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"cloister/engine/parallel"
 )
 
 // blockSize is the number of text bytes that one goroutine parses at a time.
@@ -56,7 +58,8 @@ type pass struct {
 	failSeq atomic.Int64
 	failed  func(seq int) // told of every failure
 
-	stop chan struct{} // closed at the first failure
+	stop   chan struct{} // closed at the first failure
+	cancel func()        // ends all that waits, at a panic
 
 	mu  sync.Mutex
 	err error // of block failSeq
@@ -78,6 +81,7 @@ func (p *pass) run(s *stream, workers []worker) error {
 	p.failSeq.Store(noFailure)
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
+	p.cancel = cancel
 	last := make(chan (chan position), 1)
 	go p.split(ctx, s, last)
 	var wg sync.WaitGroup
@@ -89,6 +93,7 @@ func (p *pass) run(s *stream, workers []worker) error {
 	err := p.err
 	p.mu.Unlock()
 	if err != nil {
+		parallel.Raise(err)
 		return err
 	}
 	if err := p.ctx.Err(); err != nil {
@@ -112,6 +117,21 @@ func (p *pass) fail(seq int, err error) {
 	p.failed(seq)
 }
 
+// panicked comes before every block: a bug is told whatever the table's faults.
+const panicked = -1
+
+// caught runs f and makes a panic the failure of the pass.
+func (p *pass) caught(f func()) {
+	err := parallel.Catch(func() error {
+		f()
+		return nil
+	})
+	if err != nil {
+		p.fail(panicked, err)
+		p.cancel()
+	}
+}
+
 func (p *pass) work(ctx context.Context, w worker) {
 	for {
 		var b *block
@@ -126,7 +146,7 @@ func (p *pass) work(ctx context.Context, w worker) {
 		if !ok {
 			return
 		}
-		p.block(ctx, w, b)
+		p.caught(func() { p.block(ctx, w, b) })
 	}
 }
 
@@ -179,9 +199,13 @@ func (e *lineError) place(at position, text []byte) error {
 	return e.err
 }
 
-// split cuts the stream into blocks.
+// split cuts the stream into blocks and closes it.
 func (p *pass) split(ctx context.Context, s *stream, last chan<- chan position) {
 	defer close(p.blocks)
+	p.caught(func() { p.cut(ctx, s, last) })
+}
+
+func (p *pass) cut(ctx context.Context, s *stream, last chan<- chan position) {
 	defer func() { _ = s.Close() }()
 	before := make(chan position, 1)
 	before <- p.origin

@@ -2,9 +2,12 @@ package read
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
+
+	"cloister/engine/parallel"
 )
 
 // keeper holds the rows of a source that opens once, as numbers, each column of
@@ -115,7 +118,7 @@ func (c *chunk) unpack(room []float64) (*Batch, []float64) {
 func (k *keeper) replay(ctx context.Context, t *Table, last bool, fn func(*Batch) error, failed func(seq int)) error {
 	slices.SortFunc(k.chunks, func(a, b *chunk) int { return a.Seq - b.Seq })
 	rooms := sync.Pool{New: func() any { return new([]float64) }}
-	return runTasks(ctx, t.opt.Threads, len(k.chunks), func(i int, _ func() bool) error {
+	return runTasks(ctx, t.opt.Threads, len(k.chunks), failed, func(i int, _ func() bool) error {
 		c := k.chunks[i]
 		if last {
 			k.chunks[i] = nil
@@ -135,11 +138,19 @@ func (k *keeper) replay(ctx context.Context, t *Table, last bool, fn func(*Batch
 
 // runTasks calls run(0) … run(n-1) from some goroutines, started in ascending
 // order, and returns the error of the lowest task that failed. After a failure
-// no later task is started; live tells a later one to give up.
-func runTasks(ctx context.Context, threads, n int, run func(i int, live func() bool) error) error {
+// no later task is started; live tells a later one to give up. A panic in a
+// task is raised again in the caller; panics tells of it at once those who wait.
+func runTasks(ctx context.Context, threads, n int, panics func(seq int), run func(i int, live func() bool) error) error {
 	var mu sync.Mutex
 	next, failed := 0, n
 	var first error
+	fail := func(i int, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if i < failed {
+			failed, first = i, err
+		}
+	}
 	take := func() int {
 		mu.Lock()
 		defer mu.Unlock()
@@ -158,18 +169,19 @@ func runTasks(ctx context.Context, threads, n int, run func(i int, live func() b
 					defer mu.Unlock()
 					return i < failed
 				}
-				if err := run(i, live); err != nil {
-					mu.Lock()
-					if i < failed {
-						failed, first = i, err
-					}
-					mu.Unlock()
+				err := parallel.Catch(func() error { return run(i, live) })
+				if bug := (*parallel.Panic)(nil); errors.As(err, &bug) {
+					fail(panicked, err)
+					panics(panicked)
+				} else if err != nil {
+					fail(i, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	if first != nil {
+		parallel.Raise(first)
 		return first
 	}
 	if ctx.Err() != nil {

@@ -299,7 +299,7 @@ func (t *Table) parquetRows(ctx context.Context, fn func(*Batch) error, failed f
 		seq += (int(n) + perBatch - 1) / perBatch
 	}
 	p.total = first
-	if err := runTasks(ctx, t.opt.Threads, len(p.starts), func(i int, live func() bool) error {
+	if err := runTasks(ctx, t.opt.Threads, len(p.starts), failed, func(i int, live func() bool) error {
 		seq, err := p.group(ctx, i, live)
 		if err != nil {
 			failed(seq)
