@@ -21,7 +21,7 @@ const flightColumns = "0,1,2,3"
 // small held-out table says little.
 var tasks = []task{
 	{
-		name: "breast cancer", metric: score.LogLoss, tables: split("breast_cancer"), seeds: 20,
+		name: "breast cancer", metric: score.LogLoss, tables: split("breast_cancer"), seeds: 40,
 		config: peer.Config{"objective": "binary", "num_iterations": "40", "num_leaves": "15"},
 	},
 	{
@@ -33,11 +33,11 @@ var tasks = []task{
 		config: peer.Config{"objective": "multiclass", "num_class": "10", "num_iterations": "30", "num_leaves": "15"},
 	},
 	{
-		name: "wine", metric: score.MultiLogLoss, tables: split("wine"), seeds: 30,
+		name: "wine", metric: score.MultiLogLoss, tables: split("wine"), seeds: 80,
 		config: peer.Config{"objective": "multiclass", "num_class": "3", "num_iterations": "30", "num_leaves": "7", "min_data_in_leaf": "5"},
 	},
 	{
-		name: "iris", metric: score.MultiLogLoss, tables: split("iris"), seeds: 30,
+		name: "iris", metric: score.MultiLogLoss, tables: split("iris"), seeds: 80,
 		config: peer.Config{"objective": "multiclass", "num_class": "3", "num_iterations": "25", "num_leaves": "7", "min_data_in_leaf": "5"},
 	},
 	{
@@ -56,87 +56,102 @@ var tasks = []task{
 		},
 	},
 	{
-		name: "binary", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 1, Columns: 28, Kind: synth.Binary}, 20_000),
+		name: "binary", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 1, Columns: 28, Kind: synth.Binary}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "binary", "num_iterations": "80", "num_leaves": "63"},
 	},
 	{
-		name: "binary: few bins", metric: score.AUC, tables: made(&synth.Dense{Seed: 2, Columns: 12, Kind: synth.Binary}, 20_000),
+		name: "binary: few bins", metric: score.AUC, tables: made(&synth.Dense{Seed: 2, Columns: 12, Kind: synth.Binary}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "binary", "num_iterations": "60", "max_bin": "15", "min_data_in_bin": "50"},
 	},
 	{
 		name: "missing", metric: score.RMSE,
-		tables: made(&synth.Dense{Seed: 3, Columns: 15, Missing: 0.25}, 20_000),
+		tables: made(&synth.Dense{Seed: 3, Columns: 15, Missing: 0.25}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "regression", "num_iterations": "80"},
 	},
 	{
 		name: "missing ignored", metric: score.RMSE,
-		tables: made(&synth.Dense{Seed: 3, Columns: 15, Missing: 0.25}, 15_000),
+		tables: made(&synth.Dense{Seed: 3, Columns: 15, Missing: 0.25}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "regression", "num_iterations": "50", "use_missing": "false"},
 	},
 	{
 		name: "zero as missing", metric: score.RMSE,
-		tables: made(&synth.Dense{Seed: 4, Columns: 15, Zeros: 0.3, Missing: 0.05}, 20_000),
+		tables: made(&synth.Dense{Seed: 4, Columns: 15, Zeros: 0.3, Missing: 0.05}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "regression", "num_iterations": "60", "zero_as_missing": "true"},
 	},
 	{
 		name: "far-off labels", metric: score.MAE,
-		tables: made(&synth.Dense{Seed: 5, Columns: 12, Tails: true}, 20_000),
+		tables: made(&synth.Dense{Seed: 5, Columns: 12, Tails: true}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "regression_l1", "num_iterations": "80"},
 	},
 	{
 		name: "counts", metric: score.PoissonDeviance,
-		tables: made(&synth.Dense{Seed: 6, Columns: 12, Kind: synth.Poisson}, 20_000),
+		tables: made(&synth.Dense{Seed: 6, Columns: 12, Kind: synth.Poisson}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "poisson", "num_iterations": "80"},
 	},
 	{
 		name: "classes", metric: score.MultiLogLoss,
-		tables: made(&synth.Dense{Seed: 7, Columns: 16, Kind: synth.Multiclass, Classes: 6}, 12_000),
+		tables: made(&synth.Dense{Seed: 7, Columns: 16, Kind: synth.Multiclass, Classes: 6}, 6_000),
+		seeds:  10,
 		config: peer.Config{"objective": "multiclass", "num_class": "6", "num_iterations": "40"},
 	},
 	{
-		name: "ranking", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 8, Columns: 20}, 600),
+		name: "ranking", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 8, Columns: 20}, 400),
+		seeds:  10,
 		config: peer.Config{"objective": "lambdarank", "num_iterations": "60"},
 	},
 	{
 		name: "weights", metric: score.RMSE,
-		tables: made(&synth.Dense{Seed: 9, Columns: 12, Weighted: true, Noise: 2}, 20_000),
+		tables: made(&synth.Dense{Seed: 9, Columns: 12, Weighted: true, Noise: 2}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "regression", "num_iterations": "60"},
 	},
 	{
 		name: "weights: binary", metric: score.LogLoss,
-		tables: made(&synth.Dense{Seed: 10, Columns: 12, Kind: synth.Binary, Weighted: true}, 20_000),
+		tables: made(&synth.Dense{Seed: 10, Columns: 12, Kind: synth.Binary, Weighted: true}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "binary", "num_iterations": "60", "boost_from_average": "false"},
 	},
 	{
-		name: "sparse", metric: score.LogLoss, tables: made(&synth.Bag{Seed: 11, Columns: 500, PerRow: 30}, 12_000),
+		name: "sparse", metric: score.LogLoss, tables: made(&synth.Bag{Seed: 11, Columns: 500, PerRow: 30}, 6_000),
+		seeds:  10,
 		config: peer.Config{"objective": "binary", "num_iterations": "60"},
 	},
 	{
 		name: "categories: many", metric: score.LogLoss,
-		tables: made(&synth.Dense{Seed: 12, Columns: 8, Kind: synth.Binary, Categories: 3, Levels: 400}, 20_000),
+		tables: made(&synth.Dense{Seed: 12, Columns: 8, Kind: synth.Binary, Categories: 3, Levels: 400}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "binary", "num_iterations": "60", "categorical_feature": "0,1,2"},
 	},
 	{
 		name: "categories: one-hot", metric: score.RMSE,
-		tables: made(&synth.Dense{Seed: 13, Columns: 8, Categories: 3, Levels: 4}, 20_000),
+		tables: made(&synth.Dense{Seed: 13, Columns: 8, Categories: 3, Levels: 4}, 8_000),
+		seeds:  10,
 		config: peer.Config{"objective": "regression", "num_iterations": "60", "categorical_feature": "0,1,2"},
 	},
 	{
 		name: "regularised", metric: score.RMSE, tables: made(&synth.Dense{Seed: 14, Columns: 20, Noise: 3}, 8_000),
+		seeds: 10,
 		config: peer.Config{
 			"objective": "regression", "num_iterations": "100", "max_depth": "5", "lambda_l1": "2", "lambda_l2": "20",
 			"min_gain_to_split": "1", "min_data_in_leaf": "40", "min_sum_hessian_in_leaf": "10",
 		},
 	},
 	{
-		name: "bagging", metric: score.LogLoss, tables: once(made(&synth.Dense{Seed: 15, Columns: 20, Kind: synth.Binary}, 6_000)),
+		name: "bagging", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 15, Columns: 20, Kind: synth.Binary}, 6_000),
 		seeds: 12, sampled: true,
 		config: peer.Config{
 			"objective": "binary", "num_iterations": "60", "bagging_fraction": "0.6", "bagging_freq": "1", "feature_fraction": "0.7",
 		},
 	},
 	{
-		name: "bagging: ranking", metric: score.NDCG10, tables: once(ranked(&synth.Ranking{Seed: 16, Columns: 16}, 300)),
+		name: "bagging: ranking", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 16, Columns: 16}, 300),
 		seeds: 12, sampled: true,
 		config: peer.Config{
 			"objective": "lambdarank", "num_iterations": "40", "bagging_fraction": "0.7", "bagging_freq": "2", "feature_fraction": "0.8",
@@ -145,13 +160,14 @@ var tasks = []task{
 	{
 		name: "early stopping", metric: score.LogLoss,
 		tables: withValid(made(&synth.Dense{Seed: 17, Columns: 12, Kind: synth.Binary}, 8_000)),
+		seeds:  10,
 		config: peer.Config{
 			"objective": "binary", "num_iterations": "500", "learning_rate": "0.2", "early_stopping_round": "10", "metric": "binary_logloss",
 		},
 	},
 	{
 		name: "early stopping: runs", metric: score.RMSE,
-		tables: eachValid(&synth.Dense{Seed: 18, Columns: 10, Noise: 2}, 3_000), seeds: 12,
+		tables: withValid(made(&synth.Dense{Seed: 18, Columns: 10, Noise: 2}, 3_000)), seeds: 12,
 		config: peer.Config{
 			"objective": "regression", "num_iterations": "300", "early_stopping_round": "8", "metric": "l2",
 		},
@@ -250,12 +266,13 @@ func split(name string) func(*env, int) files {
 	}
 }
 
-// made is a table of so many rows, and as many held out.
+// made gives every seed so many rows of a table of its own, and as many held
+// out.
 func made(table synth.Table, rows int) func(*env, int) files {
-	return func(e *env, _ int) files {
-		f := files{train: e.path("train.tsv"), test: e.path("test.tsv"), valid: ""}
-		e.write(f.train, table, 0, rows)
-		e.write(f.test, table, rows, rows)
+	return func(e *env, seed int) files {
+		f := files{train: e.path("train.tsv"), test: e.path("test.tsv")}
+		e.write(f.train, table, 2*seed*rows, rows)
+		e.write(f.test, table, (2*seed+1)*rows, rows)
 		return f
 	}
 }
@@ -268,23 +285,12 @@ func (e *env) write(path string, table synth.Table, from, n int) {
 }
 
 func ranked(table *synth.Ranking, queries int) func(*env, int) files {
-	return func(e *env, _ int) files {
+	return func(e *env, seed int) files {
 		f := files{train: e.path("train.tsv"), test: e.path("test.tsv")}
 		for i, path := range []string{f.train, f.test} {
-			if err := synth.WriteQueries(path, table, i*queries, queries); err != nil {
+			if err := synth.WriteQueries(path, table, (2*seed+i)*queries, queries); err != nil {
 				e.Fatal(err)
 			}
-		}
-		return f
-	}
-}
-
-// once makes the files at the first seed and keeps them for the others.
-func once(tables func(*env, int) files) func(*env, int) files {
-	var f files
-	return func(e *env, seed int) files {
-		if seed == 0 {
-			f = tables(e, seed)
 		}
 		return f
 	}
@@ -301,14 +307,4 @@ func withValid(tables func(*env, int) files) func(*env, int) files {
 		writeLines(e, f.train, lines[:cut])
 		return f
 	}
-}
-
-// eachValid gives every seed rows of its own, with a validation set.
-func eachValid(table synth.Table, rows int) func(*env, int) files {
-	return withValid(func(e *env, seed int) files {
-		f := files{train: e.path("train.tsv"), test: e.path("test.tsv")}
-		e.write(f.train, table, 2*seed*rows, rows)
-		e.write(f.test, table, (2*seed+1)*rows, rows)
-		return f
-	})
 }
