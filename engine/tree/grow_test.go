@@ -284,6 +284,29 @@ func TestLeafValuesComeFromExactSums(t *testing.T) {
 	}
 }
 
+// A column that gains nothing in a leaf may gain much in its children.
+func TestColumnWithoutGainIsTriedBelow(t *testing.T) {
+	t.Parallel()
+	tab := &table{}
+	for range 2 {
+		tab.mappers = append(tab.mappers, &dataset.Mapper{NumBins: 2, UpperBound: []float64{0.5, math.Inf(1)}})
+		tab.bins = append(tab.bins, nil)
+	}
+	for i := range 512 { // sums are powers of two, so that nothing is rounded
+		a, b := uint32(i%2), uint32(i/2%2)
+		tab.bins[0], tab.bins[1] = append(tab.bins[0], a), append(tab.bins[1], b)
+		// Both sides of column 0 sum to zero: it gains nothing at first.
+		tab.grad = append(tab.grad, [2][2]float32{{1, 3}, {-1, -3}}[b][a])
+		tab.hess = append(tab.hess, 1)
+	}
+	opt := testOptions()
+	opt.L2 = 0
+	made, _ := grow(t, tab.dataSet(func(int) storage { return narrow }), 1, opt, Gradients{Grad: tab.grad, Hess: tab.hess}, nil)
+	if made.NumLeaves != 4 {
+		t.Errorf("%d leaves, want 4", made.NumLeaves)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	tab := randomTable(9, 4000, 8)

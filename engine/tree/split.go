@@ -52,7 +52,8 @@ type leafTerms struct {
 	count     int
 	perHess   float64 // rows per unit of the fixed-point hessian
 	shift     float64 // what a split's children must gain beyond the leaf itself
-	floor     float64 // and the least gain that is told from rounding
+	noise     float64 // a gain beyond shift that rounding alone can bring about
+	floor     float64 // shift - noise: gains from here on may be gains
 	hessLeast int64   // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
 	hessMost  int64   // and the most, so that the other child has the least
 	least     int     // least rows of a child
@@ -66,7 +67,8 @@ func (s *searcher) terms(count int, total int64) leafTerms {
 		t.perHess = float64(count) / float64(h)
 	}
 	t.shift = s.opt.leafGain(t.grad, t.hess, s.opt.L2) + s.opt.MinGainToSplit
-	t.floor = t.shift + s.noise(&t)
+	t.noise = s.noise(&t)
+	t.floor = t.shift - t.noise
 	t.hessLeast = s.leastHess()
 	t.hessMost = total&s.fix.hessMask - t.hessLeast
 	t.least = max(1, s.opt.MinDataInLeaf)
@@ -126,7 +128,10 @@ func (o *Options) leafGain(grad, hess, l2 float64) float64 {
 }
 
 // best returns the better of found and the best split on a column.
-// Splittable reports whether any threshold of the column passes.
+// Splittable reports whether any threshold of the column passes. A gain within
+// the noise is no reason to split, but none to give the column up either: a
+// column may gain nothing in a leaf (one that is constant within queries, whose
+// gradients sum to zero) and much below it.
 func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (splittable bool) {
 	c := &s.data.Columns[column]
 	m := c.Mapper
@@ -160,7 +165,7 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 		return false
 	}
 	got.column = column
-	if got.better(found) {
+	if got.gain > t.noise && got.better(found) {
 		*found = got
 	}
 	return true
