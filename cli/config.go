@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -151,6 +153,27 @@ func checkPaths(output, outputName string, inputs []namedPath) error {
 }
 
 type namedPath struct{ name, path string }
+
+// checkInputs finds out before long work whether the files that will be read
+// are there.
+func checkInputs(list []namedPath) error {
+	for _, in := range list {
+		if in.path == "" || in.path == "-" {
+			continue
+		}
+		info, err := os.Stat(in.path)
+		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+			err = pe.Err
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s=%s: %w", in.name, in.path, err)
+		case info.IsDir():
+			return inputError("name a file in it", "%s=%s is a directory", in.name, in.path)
+		}
+	}
+	return nil
+}
 
 // samePath says whether two paths lead to one existing file. What cannot be
 // looked at is told by who opens it.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"unicode"
 
+	"cloister/durable"
 	"cloister/engine/dataset/read"
 	"cloister/engine/parallel"
 )
@@ -70,7 +71,7 @@ func (e *stdoutError) Unwrap() error { return e.err }
 func exitCode(err error) int {
 	var (
 		own     *Error
-		bug     *parallel.Panic
+		bug     *parallel.PanicError
 		out     *stdoutError
 		network *net.OpError
 	)
@@ -116,6 +117,8 @@ func hint(err error) string {
 		{syscall.EFBIG, "raise the limit on file sizes (ulimit -f); an older file of that name is untouched"},
 		{syscall.EROFS, "write to another file system"},
 		{syscall.EMFILE, "raise the limit on open files (ulimit -n)"},
+		{syscall.EISDIR, "name a file in it"},
+		{durable.ErrDirectory, "name a file in it"},
 		{fs.ErrPermission, "check the permissions of the file and of its directory"},
 		{fs.ErrNotExist, "check the path; it is relative to the working directory"},
 	} {
@@ -129,7 +132,7 @@ func hint(err error) string {
 // message is an error's text without a hint at its end, which gets a line of
 // its own.
 func message(err error) string {
-	if bug := (*parallel.Panic)(nil); errors.As(err, &bug) {
+	if bug := (*parallel.PanicError)(nil); errors.As(err, &bug) {
 		return fmt.Sprint(bug.Value)
 	}
 	text := err.Error()
@@ -153,7 +156,7 @@ func (a *app) report(args []string, err error) int {
 	if code == ExitDone || code == ExitBrokenPipe {
 		return code
 	}
-	var bug *parallel.Panic
+	var bug *parallel.PanicError
 	switch {
 	case code == ExitInterrupted:
 		a.console.printf("cloister: interrupted\n")

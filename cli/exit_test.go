@@ -35,7 +35,7 @@ func TestExitCodesAndHints(t *testing.T) {
 		"cancelled":     {fmt.Errorf("train: %w", context.Canceled), ExitInterrupted, ""},
 		"interrupted":   {errInterrupted, ExitInterrupted, ""},
 		"network":       {&net.OpError{Op: "dial", Err: plain}, ExitNetwork, ""},
-		"panic":         {&parallel.Panic{Value: plain}, ExitBug, ""},
+		"panic":         {&parallel.PanicError{Value: plain}, ExitBug, ""},
 		"broken pipe":   {&stdoutError{&fs.PathError{Err: syscall.EPIPE}}, ExitBrokenPipe, ""},
 		"other pipe":    {&fs.PathError{Err: syscall.EPIPE}, ExitInput, ""},
 		"full disk":     {&fs.PathError{Err: syscall.ENOSPC}, ExitInput, "free some space there or write elsewhere; an older file of that name is untouched"},
@@ -91,7 +91,7 @@ func TestReport(t *testing.T) {
 		"interrupted":   {err: errInterrupted, code: ExitInterrupted, stderr: "cloister: interrupted\n"},
 		"reader's gone": {err: &stdoutError{syscall.EPIPE}, code: ExitBrokenPipe},
 		"bug": {
-			err: &parallel.Panic{Value: "index out of range", Stack: []byte("STACK")}, code: ExitBug,
+			err: &parallel.PanicError{Value: "index out of range", Stack: []byte("STACK")}, code: ExitBug,
 			stderr: "cloister: bug: index out of range\nSTACK\n" +
 				"hint: please report this with the lines above and the output of \"cloister version\"\n",
 		},

@@ -78,6 +78,9 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	if err := cfg.CheckFiles(); err != nil {
 		return err
 	}
+	if err := checkInputs(append(tables(cfg), namedPath{"input_model", cfg.InputModel})); err != nil {
+		return err
+	}
 	switch cfg.Task {
 	case "train":
 		return a.train(ctx, cfg)
@@ -88,13 +91,21 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	}
 }
 
+// tables lists the tables that a job reads.
+func tables(cfg *lightgbm.Config) []namedPath {
+	list := []namedPath{{"data", cfg.Data}}
+	if cfg.Task == "train" {
+		for _, path := range cfg.Valid {
+			list = append(list, namedPath{"valid", path})
+		}
+	}
+	return list
+}
+
 // inputs lists the files that a job reads, as far as they may not be written
 // by it.
 func inputs(cfg *lightgbm.Config) []namedPath {
-	list := []namedPath{{"data", cfg.Data}}
-	for _, path := range cfg.Valid {
-		list = append(list, namedPath{"valid", path})
-	}
+	list := tables(cfg)
 	for _, path := range []string{cfg.Data + ".weight", cfg.Data + ".query", cfg.Data + ".init"} {
 		if cfg.Data != "-" {
 			list = append(list, namedPath{"the side file of data", path})

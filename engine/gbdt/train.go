@@ -101,15 +101,25 @@ func (t *trainer) checkInitModel() error {
 		return nil
 	}
 	if m.TreesPerIteration != t.models {
-		return fmt.Errorf("input_model has %d trees per iteration, this training %d: use the same objective and num_class", m.TreesPerIteration, t.models)
+		return fmt.Errorf("input_model has %s per iteration, this training %d: use the same objective and num_class",
+			counted(m.TreesPerIteration, "tree"), t.models)
 	}
 	if m.MaxFeatureIndex+1 != len(t.data.FeatureNames) {
-		return fmt.Errorf("input_model was trained on %d features, the training data has %d", m.MaxFeatureIndex+1, len(t.data.FeatureNames))
+		return fmt.Errorf("input_model was trained on %s, the training data has %d",
+			counted(m.MaxFeatureIndex+1, "feature"), len(t.data.FeatureNames))
 	}
 	if t.data.InitScore == nil {
 		return errors.New("input_model needs the initial scores of the training data")
 	}
 	return nil
+}
+
+// counted is "1 tree", "2 trees".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func initialScores(name string, d *dataset.Dataset, models int) ([]float64, error) {

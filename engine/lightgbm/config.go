@@ -294,7 +294,7 @@ func (r *resolver) checkStatuses() {
 	for i := range declared().all {
 		p := &declared().all[i]
 		value := r.config.text(p.Name)
-		if value == declared().defaults.text(p.Name) {
+		if value == declared().defaults.text(p.Name) || r.followsFromSeed(p.Name, value) {
 			continue
 		}
 		effective := r.effective(p.OnlyWith)
@@ -305,6 +305,17 @@ func (r *resolver) checkStatuses() {
 			}
 		}
 	}
+}
+
+// followsFromSeed says whether nobody but seed gave a parameter its value.
+func (r *resolver) followsFromSeed(name, value string) bool {
+	if r.set != nil {
+		return !r.set[name]
+	}
+	derived := *declared().defaults
+	derived.Seed = r.config.Seed
+	derived.deriveSeeds()
+	return value == derived.text(name)
 }
 
 func (r *resolver) checkStatus(

@@ -319,6 +319,21 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+func TestDerivedSeedsAreNobodysMistake(t *testing.T) {
+	t.Parallel()
+	c, notices, err := Resolve(args(t, "seed=1"), nil)
+	if err != nil || len(notices) > 0 {
+		t.Errorf("seed=1: notices %v, %v", notices, err)
+	}
+	if notices, err := c.Validate(); err != nil || len(notices) > 0 {
+		t.Errorf("validated: notices %v, %v", notices, err)
+	}
+	_, notices, err = Resolve(args(t, "seed=1", "drop_seed=6334"), nil)
+	if err != nil || len(notices) != 1 || notices[0].Parameter != "drop_seed" {
+		t.Errorf("drop_seed=6334: notices %v, %v", notices, err)
+	}
+}
+
 func TestMetricDefaults(t *testing.T) {
 	t.Parallel()
 	for settings, want := range map[string]string{

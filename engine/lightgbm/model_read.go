@@ -2,7 +2,6 @@ package lightgbm
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -23,7 +22,7 @@ var modelVersions = []string{"v2", "v3", "v4"}
 func ReadModel(name string, r io.Reader) (*Model, error) {
 	var text strings.Builder
 	if _, err := io.Copy(&text, r); err != nil {
-		return nil, fmt.Errorf("read model %s: %w", name, err)
+		return nil, readError("model", name, err)
 	}
 	mr := modelReader{text: text.String()}
 	m, err := mr.read()

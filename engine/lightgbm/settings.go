@@ -2,8 +2,10 @@ package lightgbm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"unicode"
@@ -60,6 +62,14 @@ func ParseArgs(args []string) ([]Setting, error) {
 	return settings, nil
 }
 
+// readError says once which file it was: an error of package os says it too.
+func readError(what, name string, err error) error {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s: cannot read the %s: %w", name, what, err)
+}
+
 // ParseFile reads a configuration file, name being what messages call it: one
 // KEY = VALUE a line, blank lines and comments from # to the end of the line.
 // A byte-order mark and CRLF are fine. It is stricter than LightGBM: a line
@@ -68,7 +78,7 @@ func ParseArgs(args []string) ([]Setting, error) {
 func ParseFile(name string, r io.Reader) ([]Setting, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxFileSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("read configuration %s: %w", name, err)
+		return nil, readError("configuration file", name, err)
 	}
 	if len(text) > MaxFileSize {
 		return nil, &SyntaxError{

@@ -21,7 +21,7 @@ type loop struct {
 	next   atomic.Int64
 	run    func(task int)
 	done   sync.WaitGroup
-	caught atomic.Pointer[Panic]
+	caught atomic.Pointer[PanicError]
 }
 
 // New starts a pool that runs loops on the given number of threads, the
@@ -52,7 +52,7 @@ func (p *Pool) serve() {
 
 // Run calls run(0) … run(tasks-1), each once, and returns when all have
 // returned. A panic in a task is raised again in the caller: with its own
-// value where the caller ran the task alone, else as a *Panic.
+// value where the caller ran the task alone, else as a *PanicError.
 func (p *Pool) Run(tasks int, run func(task int)) {
 	if p.threads == 1 || tasks <= 1 {
 		for i := range tasks {

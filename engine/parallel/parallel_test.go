@@ -45,7 +45,7 @@ func TestPanicReachesCaller(t *testing.T) {
 	p := parallel.New(2)
 	defer p.Close()
 	defer func() {
-		p, ok := recover().(*parallel.Panic)
+		p, ok := recover().(*parallel.PanicError)
 		if !ok || p.Value != "boom" || !strings.Contains(string(p.Stack), "TestPanicReachesCaller") {
 			t.Fatalf("recovered %+v, want boom and where it came from", p)
 		}
@@ -71,8 +71,8 @@ func TestCatchKeepsWhereAPanicBegan(t *testing.T) {
 		parallel.Raise(fmt.Errorf("wrapped: %w", first))
 		return nil
 	})
-	var p *parallel.Panic
-	if !errors.As(again, &p) || again != first || p.Value != "out of luck" ||
+	var p *parallel.PanicError
+	if !errors.As(again, &p) || !errors.Is(again, first) || p.Value != "out of luck" ||
 		!strings.Contains(string(p.Stack), "TestCatchKeepsWhereAPanicBegan") || !strings.HasPrefix(p.Error(), "out of luck\n\n") {
 		t.Errorf("caught %+v", again)
 	}

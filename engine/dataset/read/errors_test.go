@@ -148,11 +148,11 @@ func TestErrors(t *testing.T) {
 func TestMissingFile(t *testing.T) {
 	t.Parallel()
 	_, err := read.Open(context.Background(), read.File(filepath.Join(t.TempDir(), "none.csv")), read.Options{})
-	if !errors.Is(err, os.ErrNotExist) || !strings.HasSuffix(err.Error(), "none.csv: cannot open: no such file or directory; check the path; relative paths start at the working directory") {
+	if !errors.Is(err, os.ErrNotExist) || !strings.HasSuffix(err.Error(), "none.csv: cannot open: no such file or directory; check the path; it is relative to the working directory") {
 		t.Errorf("error = %v", err)
 	}
 	_, err = read.Open(context.Background(), read.File(t.TempDir()), read.Options{})
-	if err == nil || !strings.Contains(err.Error(), "cannot read: is a directory") {
+	if err == nil || !strings.Contains(err.Error(), "is a directory; name a file in it") {
 		t.Errorf("error = %v", err)
 	}
 }

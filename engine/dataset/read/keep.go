@@ -170,7 +170,7 @@ func runTasks(ctx context.Context, threads, n int, panics func(seq int), run fun
 					return i < failed
 				}
 				err := parallel.Catch(func() error { return run(i, live) })
-				if bug := (*parallel.Panic)(nil); errors.As(err, &bug) {
+				if bug := (*parallel.PanicError)(nil); errors.As(err, &bug) {
 					fail(panicked, err)
 					panics(panicked)
 				} else if err != nil {

@@ -91,7 +91,7 @@ func TestPanicReachesCaller(t *testing.T) {
 					}
 				}
 				defer func() {
-					p, ok := recover().(*parallel.Panic)
+					p, ok := recover().(*parallel.PanicError)
 					if !ok || p.Value != "boom" {
 						t.Errorf("recovered %+v, want boom", p)
 					}

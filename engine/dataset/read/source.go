@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -170,7 +171,7 @@ func openError(src Source, err error) error {
 		e.Err = pe.Err
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		e.Hint = "check the path; relative paths start at the working directory"
+		e.Hint = "check the path; it is relative to the working directory"
 	}
 	return e
 }
@@ -202,6 +203,9 @@ func (s *stream) fault(err error) *Error {
 		e.Err = pe.Err
 	}
 	switch {
+	case errors.Is(err, syscall.EISDIR):
+		e.Problem, e.Err, e.kind = "is a directory", nil, syscall.EISDIR
+		e.Hint = "name a file in it"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e.Problem, e.Err, e.kind = "is truncated", nil, io.ErrUnexpectedEOF
 		e.Hint = "copy or compress the file again"
