@@ -68,6 +68,8 @@ func (a *app) configure(ctx context.Context, task string, flags configFlags, arg
 
 func noticeLevel(kind lightgbm.NoticeKind) slog.Level {
 	switch kind {
+	case lightgbm.Overridden: // what the command line is for
+		return slog.LevelDebug
 	case lightgbm.NoEffect, lightgbm.Ignored:
 		return slog.LevelInfo
 	default:

@@ -171,7 +171,7 @@ func (r *resolver) merge(fromCommand, fromFile picked) map[string]Setting {
 			continue
 		}
 		if under, both := chosen[p.Name]; both {
-			r.notice(Ignored, p.Name, under.Origin, "%s is ignored: %s goes over it", described(under), described(over))
+			r.notice(Overridden, p.Name, under.Origin, "%s is ignored: %s goes over it", described(under), described(over))
 		}
 		chosen[p.Name] = over
 	}

@@ -133,8 +133,11 @@ func shorten(s string) string {
 type NoticeKind int
 
 const (
-	// Ignored is a setting that another one replaces.
+	// Ignored is a setting that another one of the same source replaces, or
+	// that has no place there.
 	Ignored NoticeKind = iota
+	// Overridden is a setting of the file that the command line replaces.
+	Overridden
 	// NoEffect is a setting that cannot change the result.
 	NoEffect
 	// Changed is a value that was adapted to other settings.
