@@ -32,7 +32,7 @@ func runChild(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "bench: this system does not tell how much memory a process used")
 		return 1
 	}
-	peak := int64(usage.Maxrss)
+	peak := usage.Maxrss
 	if runtime.GOOS != "darwin" {
 		peak *= 1024
 	}
