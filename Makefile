@@ -23,6 +23,8 @@ PYTHON ?= python3
 FUZZTIME ?= 8m
 # The inputs that each fuzz target runs in a soak.
 SOAK_RUNS ?= 10000000
+# Arguments of test/bench: -only SETS, -write docs/benchmarks.md, ...
+BENCH ?=
 
 ##@ Use
 .PHONY: build
@@ -80,7 +82,11 @@ arm64: ## Run the reproducibility tests on arm64 (emulated elsewhere)
 	tools/arm64.sh
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: build venv ## Measure beside LightGBM; BENCH='-only dense' and the like choose what
+	go run ./test/bench -python '$(CURDIR)/$(VENV)/bin/python' -cloister '$(CURDIR)/bin/cloister' $(BENCH)
+
+.PHONY: bench-go
+bench-go: ## Run the benchmarks of Go's packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: soak

@@ -29,7 +29,7 @@ var tasks = []task{
 		config: peer.Config{"objective": "regression", "num_iterations": "50", "num_leaves": "8", "learning_rate": "0.05"},
 	},
 	{
-		name: "digits", metric: score.MultiLogLoss, tables: split("digits"), seeds: 10,
+		name: "digits", metric: score.MultiLogLoss, tables: split("digits"), seeds: 30,
 		config: peer.Config{"objective": "multiclass", "num_class": "10", "num_iterations": "30", "num_leaves": "15"},
 	},
 	{

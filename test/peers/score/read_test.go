@@ -19,7 +19,8 @@ func TestReadHeld(t *testing.T) {
 		"csv":    {map[string]string{"": "y,a\n1.5,2\n"}, true, Held{Label: []float64{1.5}}},
 		"libsvm": {map[string]string{"": "1 0:2 4:1\n0\n"}, false, Held{Label: []float64{1, 0}}},
 		"sides": {
-			map[string]string{"": "1\t2\n0\t3\n", ".weight": "2\n0.5\n", ".query": "2\n"}, false,
+			map[string]string{"": "1\t2\n0\t3\n", ".weight": "2\n0.5\n", ".query": "2\n"},
+			false,
 			Held{Label: []float64{1, 0}, Weight: []float64{2, 0.5}, Queries: []int{2}},
 		},
 	} {

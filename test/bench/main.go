@@ -1,0 +1,135 @@
+// Command bench measures Cloister beside LightGBM, alternately in one run, on
+// tables that it makes: loading a text file, training, predicting from text to
+// text, and peak memory.
+//
+//	go run ./test/bench -python .venv/bin/python -cloister bin/cloister -only dense
+//
+// LightGBM runs as a library in Python; the start of Python is not counted. The
+// result is written to standard output and, with -write, into the blocks of a
+// Markdown file.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 3 && os.Args[1] == childCommand {
+		os.Exit(runChild(context.Background(), os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command line's.
+type options struct {
+	python, binary string
+	cache          string
+	sets           []*set
+	repeat         int
+	scale          float64
+	threads        []int
+	write          string
+}
+
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.python, "python", os.Getenv("CLOISTER_PYTHON"), "Python with LightGBM; the default is CLOISTER_PYTHON")
+	flags.StringVar(&o.binary, "cloister", os.Getenv("CLOISTER_BINARY"), "the program; the default is CLOISTER_BINARY")
+	flags.StringVar(&o.cache, "cache", ".cache/bench", "`folder` for the tables")
+	only := flags.String("only", "", "`names` of the sets to run, separated by commas; all if empty")
+	threads := flags.String("threads", "1,2", "`numbers` of threads")
+	flags.IntVar(&o.repeat, "repeat", 3, "runs of each program")
+	flags.Float64Var(&o.scale, "scale", 1, "part of the rows to use, to try the program")
+	flags.StringVar(&o.write, "write", "", "Markdown `file` whose blocks \"bench NAME\" get the results")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.python == "" || o.binary == "" {
+		return nil, errors.New("-python and -cloister are needed; run make bench")
+	}
+	if o.repeat < 1 || o.scale <= 0 || flags.NArg() > 0 {
+		return nil, errors.New("-repeat and -scale must be positive, and there are no arguments")
+	}
+	if o.write != "" && o.scale != 1 {
+		return nil, errors.New("-write keeps results of whole tables only: leave -scale out")
+	}
+	for text := range strings.SplitSeq(*threads, ",") {
+		var n int
+		if _, err := fmt.Sscanf(text, "%d", &n); err != nil || n < 1 {
+			return nil, fmt.Errorf("-threads: %q is no number of threads", text)
+		}
+		o.threads = append(o.threads, n)
+	}
+	return o, o.choose(*only)
+}
+
+func (o *options) choose(names string) error {
+	if names == "" {
+		o.sets = sets
+		return nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(sets, func(s *set) bool { return s.name == name })
+		if i < 0 {
+			return fmt.Errorf("-only: there is no set %q, only %s", name, strings.Join(setNames(), ", "))
+		}
+		o.sets = append(o.sets, sets[i])
+	}
+	return nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.write != "" { // before a run that takes long
+		if err := checkBlocks(o.write, o.sets); err != nil {
+			return err
+		}
+	}
+	m, err := newMachine(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, s := range o.sets {
+		start := time.Now()
+		t, err := s.prepare(ctx, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Fprintf(stderr, "%s: tables ready after %s\n", s.name, time.Since(start).Round(time.Second))
+		r, err := measure(ctx, o, s, t, stderr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		text := r.markdown(m)
+		fmt.Fprintf(stdout, "## %s\n\n%s\n", s.name, text)
+		if o.write != "" {
+			if err := writeBlock(o.write, s.name, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cloister/test/peers/score"
+)
+
+func TestMarkdown(t *testing.T) {
+	t.Parallel()
+	r := &result{
+		set: &set{name: "tiny", about: "Ten rows.", metric: score.RMSE}, repeat: 3, scale: 1,
+		threads: []threadResult{{
+			threads: 2, setting: "force_row_wise",
+			theirs: runs{
+				load: []float64{4, 1, 2}, train: []float64{3, 3, 3}, predict: []float64{0.5, 0.5, 0.1},
+				trainPeak: []float64{2e8, 2e8, 3e8}, predictPeak: []float64{5e7, 5e7, 5e7}, metric: 0.25, leaves: 31,
+			},
+			ours: runs{
+				load: []float64{1, 1, 9}, train: []float64{6, 6, 6}, predict: []float64{0.25, 0.25, 0.25},
+				trainPeak: []float64{1e8, 1e8, 1e8}, predictPeak: []float64{1e7, 1e7, 1e7}, metric: 0.25, leaves: 31,
+			},
+		}},
+	}
+	want := `Ten rows.
+
+CPU; 2 cores; linux/amd64; 2030-01-02; commit abc. Medians of 3 runs.
+
+| threads | | load, s | train, s | predict, s | memory, MB | memory of predict, MB | rmse | leaves |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| 2 | LightGBM, ` + "`force_row_wise`" + ` | 2 | 3 | 0.5 | 200 | 50 | 0.25 | 31 |
+| 2 | Cloister | 1 | 6 | 0.25 | 100 | 10 | 0.25 | 31 |
+| 2 | **ratio** | 2.00 × | 0.50 × | 2.00 × | 0.50 × | 0.20 × | | |
+`
+	got := r.markdown(&machine{cpu: "CPU", cores: 2, system: "linux/amd64", date: "2030-01-02", commit: "abc"})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWriteBlock(t *testing.T) {
+	t.Parallel()
+	page := filepath.Join(t.TempDir(), "page.md")
+	text := "# Page\n<!-- begin bench a -->\nold\n<!-- end bench a -->\nrest\n"
+	if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeBlock(page, "a", "new\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Replace(text, "old", "new", 1); string(got) != want {
+		t.Errorf("the page is\n%s", got)
+	}
+	if err := writeBlock(page, "b", "new\n"); err == nil {
+		t.Error("a block that is not there was written")
+	}
+}
+
+func TestPageHasABlockForEverySet(t *testing.T) {
+	t.Parallel()
+	if err := checkBlocks(filepath.Join("..", "..", "docs", "benchmarks.md"), sets); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadArguments(t *testing.T) {
+	t.Parallel()
+	programs := []string{"-python", "python", "-cloister", "cloister"}
+	for name, args := range map[string][]string{
+		"no programs":       {"-python", "", "-cloister", ""},
+		"an unknown set":    append([]string{"-only", "dense,moon"}, programs...),
+		"no threads":        append([]string{"-threads", "0"}, programs...),
+		"an argument":       append(programs[:len(programs):len(programs)], "dense"),
+		"a scaled page":     append([]string{"-scale", "0.5", "-write", "page.md"}, programs...),
+		"a page not there":  append([]string{"-write", filepath.Join(t.TempDir(), "page.md")}, programs...),
+		"a negative repeat": append([]string{"-repeat", "-1"}, programs...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout bytes.Buffer
+			if err := run(context.Background(), args, &stdout, io.Discard); err == nil || stdout.Len() > 0 {
+				t.Errorf("error %v, output %q", err, &stdout)
+			}
+		})
+	}
+}
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	if got := median([]float64{9, 1, 4}); got != 4 {
+		t.Errorf("odd: %v", got)
+	}
+	if got := median([]float64{9, 1, 4, 5}); got != 4.5 {
+		t.Errorf("even: %v", got)
+	}
+}
