@@ -34,7 +34,7 @@ func (c *configFlags) add(cmd *cobra.Command) {
 func (a *app) configure(ctx context.Context, task string, flags configFlags, args []string) (*lightgbm.Config, error) {
 	cmdline, err := lightgbm.ParseArgs(args)
 	if err != nil {
-		return nil, err
+		return nil, &Error{Code: ExitInput, Err: err, Hint: argumentHint(args)}
 	}
 	if flags.config != "" {
 		if also := lightgbm.ConfigFile(cmdline); also != "" {
@@ -64,6 +64,21 @@ func (a *app) configure(ctx context.Context, task string, flags configFlags, arg
 	a.log.Debug("resolved the parameters", "task", cfg.Task, "objective", cfg.Objective,
 		"metric", strings.Join(cfg.Metrics(), ","), "num_threads", cfg.NumThreads, "seed", cfg.Seed)
 	return cfg, nil
+}
+
+// argumentHint says what was probably meant by an argument without "=".
+func argumentHint(args []string) string {
+	i := slices.IndexFunc(args, func(arg string) bool { return !strings.Contains(arg, "=") })
+	if i < 0 {
+		return ""
+	}
+	if i+1 < len(args) && strings.HasPrefix(args[i+1], "=") {
+		return fmt.Sprintf("leave no blanks around =, as in %s=VALUE", args[i])
+	}
+	if _, err := os.Stat(args[i]); err == nil {
+		return fmt.Sprintf("config=%[1]s reads parameters from that file, data=%[1]s a table", args[i])
+	}
+	return ""
 }
 
 func noticeLevel(kind lightgbm.NoticeKind) slog.Level {

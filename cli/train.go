@@ -58,6 +58,9 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	if err := a.checkOutput(cfg.OutputModel, "output_model"); err != nil {
 		return err
 	}
+	if err := checkPositions(cfg); err != nil {
+		return err
+	}
 	data, err := a.loadTraining(ctx, cfg)
 	if err != nil {
 		return err
