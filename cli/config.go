@@ -230,6 +230,11 @@ func completeSettings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 		}
 	}
 	if isPath(p.Name) {
+		if comma := strings.LastIndex(value, ","); comma >= 0 && p.Name == "valid" {
+			key, value = word[:len(key)+1+comma]+",", value[comma+1:]
+		} else {
+			key += "="
+		}
 		paths, err := filepath.Glob(value + "*")
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -238,7 +243,7 @@ func completeSettings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
 				path += string(filepath.Separator)
 			}
-			found = append(found, key+"="+path)
+			found = append(found, key+path)
 		}
 		return found, directive
 	}
