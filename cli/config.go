@@ -34,7 +34,7 @@ func (c *configFlags) add(cmd *cobra.Command) {
 func (a *app) configure(ctx context.Context, task string, flags configFlags, args []string) (*lightgbm.Config, error) {
 	cmdline, err := lightgbm.ParseArgs(args)
 	if err != nil {
-		return nil, err
+		return nil, &Error{Code: ExitInput, Err: err, Hint: argumentHint(args)}
 	}
 	if flags.config != "" {
 		if also := lightgbm.ConfigFile(cmdline); also != "" {
@@ -64,6 +64,21 @@ func (a *app) configure(ctx context.Context, task string, flags configFlags, arg
 	a.log.Debug("resolved the parameters", "task", cfg.Task, "objective", cfg.Objective,
 		"metric", strings.Join(cfg.Metrics(), ","), "num_threads", cfg.NumThreads, "seed", cfg.Seed)
 	return cfg, nil
+}
+
+// argumentHint says what was probably meant by an argument without "=".
+func argumentHint(args []string) string {
+	i := slices.IndexFunc(args, func(arg string) bool { return !strings.Contains(arg, "=") })
+	if i < 0 {
+		return ""
+	}
+	if i+1 < len(args) && strings.HasPrefix(args[i+1], "=") {
+		return fmt.Sprintf("leave no blanks around =, as in %s=VALUE", args[i])
+	}
+	if _, err := os.Stat(args[i]); err == nil {
+		return fmt.Sprintf("config=%[1]s reads parameters from that file, data=%[1]s a table", args[i])
+	}
+	return ""
 }
 
 func noticeLevel(kind lightgbm.NoticeKind) slog.Level {
@@ -215,6 +230,11 @@ func completeSettings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 		}
 	}
 	if isPath(p.Name) {
+		if comma := strings.LastIndex(value, ","); comma >= 0 && p.Name == "valid" {
+			key, value = word[:len(key)+1+comma]+",", value[comma+1:]
+		} else {
+			key += "="
+		}
 		paths, err := filepath.Glob(value + "*")
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -223,7 +243,7 @@ func completeSettings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
 				path += string(filepath.Separator)
 			}
-			found = append(found, key+"="+path)
+			found = append(found, key+path)
 		}
 		return found, directive
 	}

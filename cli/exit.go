@@ -108,6 +108,9 @@ func hint(err error) string {
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
 		return hinted.Hint()
 	}
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) && pe.Op == "create" && errors.Is(err, fs.ErrNotExist) {
+		return "the directory must be there already"
+	}
 	for _, h := range []struct {
 		cause error
 		hint  string

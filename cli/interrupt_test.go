@@ -161,9 +161,12 @@ func TestMainReturnsFromACommandThatHangs(t *testing.T) {
 	never, writer := io.Pipe()
 	defer writer.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
+	var start time.Time
+	time.AfterFunc(100*time.Millisecond, func() {
+		start = time.Now()
+		cancel()
+	})
 	var stderr bytes.Buffer
-	start := time.Now()
 	model := filepath.Join(t.TempDir(), "model.txt")
 	code := cli.Main(ctx, []string{"train", "data=-", "output_model=" + model}, never, io.Discard, &stderr)
 	if took := time.Since(start); code != cli.ExitInterrupted || took > time.Second {

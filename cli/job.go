@@ -2,8 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cloister/engine/lightgbm"
 )
@@ -34,35 +38,46 @@ const predictExample = `  cloister predict data=test.csv input_model=LightGBM_mo
   cloister predict config=predict.conf predict_contrib=true output_result=contributions.tsv`
 
 func (a *app) newTrainCommand() *cobra.Command {
-	var flags configFlags
-	cmd := &cobra.Command{
-		Use:               "train [KEY=VALUE]...",
-		Short:             "Train gradient boosted trees with LightGBM's parameters",
-		Long:              trainLong,
-		Example:           trainExample,
-		ValidArgsFunction: completeSettings,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runJob(cmd.Context(), "", flags, args)
-		},
-	}
-	flags.add(cmd)
-	return cmd
+	return a.newJobCommand("", &cobra.Command{
+		Use:     "train [KEY=VALUE]...",
+		Short:   "Train gradient boosted trees with LightGBM's parameters",
+		Long:    trainLong,
+		Example: trainExample,
+	})
 }
 
 func (a *app) newPredictCommand() *cobra.Command {
+	return a.newJobCommand("predict", &cobra.Command{
+		Use:     "predict [KEY=VALUE]...",
+		Short:   "Apply a model to a table",
+		Long:    predictLong,
+		Example: predictExample,
+	})
+}
+
+// newJobCommand completes a command that takes LightGBM's parameters. task is
+// as in runJob.
+func (a *app) newJobCommand(task string, cmd *cobra.Command) *cobra.Command {
 	var flags configFlags
-	cmd := &cobra.Command{
-		Use:               "predict [KEY=VALUE]...",
-		Short:             "Apply a model to a table",
-		Long:              predictLong,
-		Example:           predictExample,
-		ValidArgsFunction: completeSettings,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runJob(cmd.Context(), "predict", flags, args)
-		},
-	}
 	flags.add(cmd)
+	cmd.ValidArgsFunction = completeSettings
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.runJob(cmd.Context(), task, flags, args)
+	}
+	cmd.SetFlagErrorFunc(settingFlagError)
 	return cmd
+}
+
+// settingFlagError tells those who write a parameter as a flag how to write it.
+func settingFlagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		name := strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
+		if p := lightgbm.Lookup(name); p != nil && unknown.GetSpecifiedShortnames() == "" {
+			return inputError(fmt.Sprintf("parameters have no dashes: write %s=VALUE", name), "%w", err)
+		}
+	}
+	return flagError(cmd, err)
 }
 
 // runJob runs what the parameters describe: task, or if that is empty the task

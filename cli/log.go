@@ -68,6 +68,14 @@ func (h *textHandler) WithGroup(name string) slog.Handler {
 	return &next
 }
 
+// inSeconds writes durations as --json does.
+func inSeconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+	}
+	return a
+}
+
 func levelName(level slog.Level) string {
 	switch {
 	case level < slog.LevelInfo:
@@ -143,7 +151,7 @@ func (a *app) setLogging(format string, verbose int, quiet bool) error {
 	case "json":
 		a.jsonLog = true
 		a.console.tty = false // a program reads along: no line that is rewritten
-		a.log = slog.New(slog.NewJSONHandler(a.console, &slog.HandlerOptions{Level: a.level}))
+		a.log = slog.New(slog.NewJSONHandler(a.console, &slog.HandlerOptions{Level: a.level, ReplaceAttr: inSeconds}))
 	default:
 		return inputError("use --log-format=text or --log-format=json", "unknown log format %q", format)
 	}

@@ -16,7 +16,7 @@ import (
 
 // patience is how long a command may take to end after an interruption before
 // it is left behind.
-const patience = 700 * time.Millisecond
+const patience = 500 * time.Millisecond
 
 // errInterrupted is the cause of a context that a signal cancelled.
 var errInterrupted = errors.New("interrupted")

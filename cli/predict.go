@@ -51,7 +51,7 @@ func (a *app) predict(ctx context.Context, cfg *lightgbm.Config) error {
 		Task: "predict", Data: cfg.Data, Model: cfg.InputModel, Result: cfg.OutputResult, Kind: s.kind,
 		Rows: rows, Columns: s.width, Iterations: end - first, Seconds: time.Since(start).Seconds(),
 	}
-	a.log.Info("predicted", "rows", rows, "kind", s.kind, "result", cfg.OutputResult, "time", time.Since(start))
+	a.log.Info("predicted", "rows", rows, "kind", s.kind, "result", cfg.OutputResult, "took", time.Since(start))
 	if a.json {
 		return a.printJSON(summary)
 	}
@@ -79,8 +79,7 @@ func (a *app) loadModel(path string) (*lightgbm.Model, error) {
 
 // scoreFile predicts for the whole table and returns the number of its rows.
 func (a *app) scoreFile(ctx context.Context, cfg *lightgbm.Config, model *lightgbm.Model, s *scorer) (int, error) {
-	name := "reading " + filepath.Base(cfg.Data)
-	show := a.startProgress(name, unit{bytes: true}, 0)
+	show := a.startProgress(readingText(cfg.Data), unit{bytes: true}, 0)
 	defer show.stop()
 	opt := read.Options{
 		Header:        cfg.Header,
@@ -134,6 +133,11 @@ func (a *app) source(path string) read.Source {
 		return read.Stdin(a.stdin)
 	}
 	return read.File(path)
+}
+
+// readingText is what the progress of reading a table is called.
+func readingText(path string) string {
+	return "reading " + filepath.Base(sourceName(path))
 }
 
 func sourceName(path string) string {

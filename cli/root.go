@@ -80,9 +80,9 @@ func (a *app) unknownCommand(cmd *cobra.Command, args []string) error {
 	cmd.SuggestionsMinimumDistance = 2
 	switch near := cmd.SuggestionsFor(args[0]); {
 	case strings.Contains(args[0], "="):
-		advice = fmt.Sprintf("did you mean %q", "cloister train "+strings.Join(args, " "))
+		advice = fmt.Sprintf("did you mean %q?", "cloister train "+strings.Join(args, " "))
 	case len(near) > 0:
-		advice = fmt.Sprintf("did you mean %q", "cloister "+near[0])
+		advice = fmt.Sprintf("did you mean %q?", "cloister "+near[0])
 	}
 	return inputError(advice, "unknown command %q", args[0])
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +57,9 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	if err := a.checkOutput(cfg.OutputModel, "output_model"); err != nil {
 		return err
 	}
+	if err := checkPositions(cfg); err != nil {
+		return err
+	}
 	data, err := a.loadTraining(ctx, cfg)
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 		},
 	}
 	a.log.Info("wrote the model", "file", cfg.OutputModel, "iterations", summary.Iterations, "trees", summary.Trees,
-		"size", byteSize(float64(size)), "time", time.Since(start))
+		"size", byteSize(float64(size)), "took", time.Since(start))
 	if a.json {
 		return a.printJSON(summary)
 	}
@@ -137,7 +139,7 @@ func (a *app) loadTable(
 	ctx context.Context, cfg *lightgbm.Config, path string, train *dataset.Dataset, init *lightgbm.Model,
 ) (*dataset.Dataset, error) {
 	start := time.Now()
-	show := a.startProgress("reading "+filepath.Base(path), unit{bytes: true}, 0)
+	show := a.startProgress(readingText(path), unit{bytes: true}, 0)
 	defer show.stop()
 	opt, err := readOptions(cfg)
 	if err != nil {
@@ -171,7 +173,7 @@ func (a *app) loadTable(
 			return nil, err
 		}
 	}
-	attrs := []any{"file", in.Table.Name, "rows", d.Rows, "features", len(d.FeatureNames), "time", time.Since(start)}
+	attrs := []any{"file", in.Table.Name, "rows", d.Rows, "features", len(d.FeatureNames), "took", time.Since(start)}
 	if train == nil {
 		a.log.Info("read the training data", attrs...)
 	} else {
@@ -205,7 +207,9 @@ func (a *app) boost(ctx context.Context, cfg *lightgbm.Config, data *trainingDat
 	if best := booster.BestIteration(); best > 0 {
 		a.log.Info("early stopping", "iteration", rounds, "best_iteration", best)
 	}
-	if list := booster.Evaluations(); len(list) > 0 {
+	if list := booster.Evaluations(); a.jsonLog {
+		a.logEvaluations("the model's metric", booster.Model().NumIterations(), list)
+	} else if len(list) > 0 {
 		attrs := make([]any, 0, 2*len(list))
 		for _, e := range list {
 			attrs = append(attrs, e.Set+" "+e.Metric, e.Value)
@@ -222,9 +226,7 @@ func (a *app) printEvaluations(ctx context.Context, p *gbdt.Progress) {
 		return
 	}
 	if a.jsonLog {
-		for _, e := range p.Metrics {
-			a.log.Info("evaluation", "iteration", p.Iteration, "set", e.Set, "metric", e.Metric, "value", num(e.Value))
-		}
+		a.logEvaluations("evaluation", p.Iteration, p.Metrics)
 		return
 	}
 	var b strings.Builder
@@ -233,6 +235,13 @@ func (a *app) printEvaluations(ctx context.Context, p *gbdt.Progress) {
 		fmt.Fprintf(&b, "\t%s %s: %.6g", e.Set, e.Metric, e.Value)
 	}
 	a.console.printf("%s\n", b.String())
+}
+
+// logEvaluations is printEvaluations for programs.
+func (a *app) logEvaluations(message string, iteration int, list []gbdt.Evaluation) {
+	for _, e := range list {
+		a.log.Info(message, "iteration", iteration, "set", e.Set, "metric", e.Metric, "value", num(e.Value))
+	}
 }
 
 // saveModel writes the model and returns its size in bytes.

@@ -49,15 +49,9 @@ func manualFlags(b *strings.Builder, title string, flags *pflag.FlagSet) {
 		return
 	}
 	fmt.Fprintf(b, ".SH %s\n", title)
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden {
-			return
-		}
-		names, usage := flagText(f)
-		for i, n := range names {
-			names[i] = "\\fB" + roff(n) + "\\fP"
-		}
-		fmt.Fprintf(b, ".TP\n%s\n%s\n", strings.Join(names, ", "), roff(usage))
+	bold := func(form string) string { return "\\fB" + roff(form) + "\\fP" }
+	eachFlag(flags, bold, func(forms, usage string) {
+		fmt.Fprintf(b, ".TP\n%s\n%s\n", forms, roff(usage))
 	})
 }
 

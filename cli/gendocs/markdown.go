@@ -48,15 +48,23 @@ func markdownFlags(b *strings.Builder, title string, flags *pflag.FlagSet) {
 		return
 	}
 	fmt.Fprintf(b, "\n## %s\n\n| flag | meaning |\n| --- | --- |\n", title)
+	code := func(form string) string { return "`" + form + "`" }
+	eachFlag(flags, code, func(forms, usage string) {
+		fmt.Fprintf(b, "| %s | %s |\n", forms, strings.ReplaceAll(usage, "|", "\\|"))
+	})
+}
+
+// eachFlag gives the forms of each flag, marked up, and what it does.
+func eachFlag(flags *pflag.FlagSet, mark func(form string) string, write func(forms, usage string)) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {
 			return
 		}
-		names, usage := flagText(f)
-		for i, n := range names {
-			names[i] = "`" + n + "`"
+		forms, usage := flagText(f)
+		for i, form := range forms {
+			forms[i] = mark(form)
 		}
-		fmt.Fprintf(b, "| %s | %s |\n", strings.Join(names, ", "), strings.ReplaceAll(usage, "|", "\\|"))
+		write(strings.Join(forms, ", "), usage)
 	})
 }
 

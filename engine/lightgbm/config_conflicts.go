@@ -246,7 +246,9 @@ func (c *Config) CheckFiles() error {
 	problem := func(text string, names ...string) error {
 		e := &ConflictError{Parameters: names, Problem: text}
 		for _, name := range names {
-			e.Settings = append(e.Settings, name+"="+shorten(c.text(name)))
+			if value := c.text(name); value != "" {
+				e.Settings = append(e.Settings, name+"="+shorten(value))
+			}
 		}
 		return e
 	}

@@ -219,9 +219,9 @@ func TestCheckFiles(t *testing.T) {
 	t.Parallel()
 	for settings, want := range map[string]string{
 		"data=a":              "",
-		"task=train":          "task=train with data=: no data to read: set data to a file",
-		"task=predict data=a": "task=predict with input_model=: no model: set input_model to a file",
-		"data=a early_stopping=5": "early_stopping_round=5 with valid=: early stopping needs a validation file: " +
+		"task=train":          "task=train: no data to read: set data to a file",
+		"task=predict data=a": "task=predict: no model: set input_model to a file",
+		"data=a early_stopping=5": "early_stopping_round=5: early stopping needs a validation file: " +
 			"set valid, or early_stopping_round=0",
 		"data=a valid=b early_stopping=5 metric=none": "early_stopping_round=5 with metric=custom: " +
 			"early stopping needs a metric: name one, or set early_stopping_round=0",
