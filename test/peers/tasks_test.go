@@ -136,6 +136,53 @@ var tasks = []task{
 		config: peer.Config{"objective": "regression", "num_iterations": "60", "categorical_feature": "0,1,2"},
 	},
 	{
+		name: "huber", metric: score.MAE, tables: made(&synth.Dense{Seed: 21, Columns: 12, Tails: true}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "huber", "alpha": "2", "num_iterations": "60"},
+	},
+	{
+		name: "fair", metric: score.MAE, tables: made(&synth.Dense{Seed: 22, Columns: 12, Tails: true, Weighted: true}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "fair", "fair_c": "1.5", "num_iterations": "60"},
+	},
+	{
+		name: "quantile", metric: score.Quantile(0.8), tables: made(&synth.Dense{Seed: 23, Columns: 12, Noise: 2}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "quantile", "alpha": "0.8", "num_iterations": "60"},
+	},
+	{
+		name: "mape", metric: score.MAPE, tables: made(&synth.Dense{Seed: 24, Columns: 12}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "mape", "num_iterations": "60"},
+	},
+	{
+		name: "tweedie", metric: score.PoissonDeviance, tables: made(&synth.Dense{Seed: 25, Columns: 12, Kind: synth.Poisson}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "tweedie", "tweedie_variance_power": "1.2", "num_iterations": "60"},
+	},
+	{
+		name: "cross entropy", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 26, Columns: 12, Kind: synth.Binary}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "cross_entropy", "num_iterations": "60"},
+	},
+	{
+		name: "classes: one against the rest", metric: score.MultiLogLoss,
+		tables: made(&synth.Dense{Seed: 27, Columns: 12, Kind: synth.Multiclass, Classes: 4}, 5_000),
+		seeds:  10,
+		config: peer.Config{"objective": "multiclassova", "num_class": "4", "num_iterations": "40"},
+	},
+	{
+		name: "ranking: xendcg", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 28, Columns: 16}, 400),
+		seeds: 12, sampled: true,
+		config: peer.Config{"objective": "rank_xendcg", "num_iterations": "40"},
+	},
+	{
+		name: "unbalanced", metric: score.AUC,
+		tables: made(&synth.Dense{Seed: 29, Columns: 12, Kind: synth.Binary, Noise: 3}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "binary", "scale_pos_weight": "4", "num_iterations": "60"},
+	},
+	{
 		name: "regularised", metric: score.RMSE, tables: made(&synth.Dense{Seed: 14, Columns: 20, Noise: 3}, 8_000),
 		seeds: 10,
 		config: peer.Config{

@@ -31,6 +31,8 @@ type Metric struct {
 var (
 	RMSE = Metric{Name: "rmse", Compute: rmse}
 	MAE  = Metric{Name: "mae", Compute: mean(func(y, p float64) float64 { return math.Abs(y - p) })}
+	// MAPE is relative to the label, or to 1 where that is larger, as in LightGBM.
+	MAPE = Metric{Name: "mape", Compute: mean(func(y, p float64) float64 { return math.Abs(y-p) / max(1, math.Abs(y)) })}
 	// LogLoss takes probabilities of class 1.
 	LogLoss = Metric{Name: "logloss", Compute: mean(logLoss)}
 	Error   = Metric{Name: "error", Compute: mean(wrong)}
@@ -46,6 +48,13 @@ var (
 	// counts 1, as in LightGBM.
 	NDCG10 = Metric{Name: "ndcg@10", HigherIsBetter: true, Compute: func(h Held, p []float64) (float64, error) { return ndcg(h, p, 10) }}
 )
+
+// Quantile is the loss that the alpha-quantile makes small.
+func Quantile(alpha float64) Metric {
+	return Metric{Name: fmt.Sprintf("quantile %g", alpha), Compute: mean(func(y, p float64) float64 {
+		return max(alpha*(y-p), (alpha-1)*(y-p))
+	})}
+}
 
 // ErrShape says that labels, weights, queries and predictions do not fit.
 var ErrShape = errors.New("labels and predictions differ in number")

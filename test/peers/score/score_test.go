@@ -17,6 +17,8 @@ func TestMetrics(t *testing.T) {
 		"rmse":            {RMSE, Held{Label: []float64{1, 2}}, []float64{4, 6}, math.Sqrt(12.5)},
 		"rmse, weights":   {RMSE, Held{Label: []float64{1, 2}, Weight: []float64{3, 1}}, []float64{4, 6}, math.Sqrt(43.0 / 4)},
 		"mae":             {MAE, Held{Label: []float64{1, 2}}, []float64{4, 1}, 2},
+		"mape":            {MAPE, Held{Label: []float64{0.5, -4}}, []float64{1, -5}, 0.375},
+		"quantile":        {Quantile(0.75), Held{Label: []float64{1, 2}}, []float64{3, 1}, 0.625},
 		"logloss":         {LogLoss, Held{Label: []float64{1, 0}}, []float64{0.5, 0.75}, (math.Log(2) + math.Log(4)) / 2},
 		"logloss, sure":   {LogLoss, Held{Label: []float64{1}}, []float64{0}, -math.Log(1e-15)},
 		"error":           {Error, Held{Label: []float64{1, 0, 0, 1}}, []float64{0.9, 0.2, 0.7, 0.6}, 0.25},
