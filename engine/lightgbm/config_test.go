@@ -242,7 +242,7 @@ func TestMessages(t *testing.T) {
 		"interaction":         {"interaction_constraints=[0,1],2", "interaction_constraints=[0,1],2 (train.conf:1): must be lists of feature indices, as in [0,1],[2,3]"},
 		"unbalanced brackets": {"interaction_constraints=[0,1", "interaction_constraints=[0,1 (train.conf:1): must be lists of feature indices, as in [0,1],[2,3]"},
 		"gpu":                 {"device=gpu", "device_type=gpu (train.conf:1): Cloister's engine runs on the processor only; use device_type=cpu"},
-		"machines":            {"num_machine=4", "num_machines=4 (train.conf:1): Cloister's engine trains on one machine; use cloister trainers, which runs LightGBM on many machines over mutual TLS, or num_machines=1"},
+		"machines":            {"num_machine=4", "num_machines=4 (train.conf:1): Cloister's engine trains on one machine; set num_machines=1 (cloister trainers, which will run LightGBM on many machines over mutual TLS, is not part of this version)"},
 		"parser":              {"parser_config_file=p.json", "parser_config_file=p.json (train.conf:1): Cloister loads no foreign code to read data; convert the data to CSV, TSV, LibSVM or Parquet first"},
 		"classes missing":     {"objective=multiclass", "objective=multiclass (train.conf:1) with num_class=1: set num_class to the number of classes, 2 or more"},
 		"classes not wanted":  {"num_class=3", "objective=regression with num_class=3 (train.conf:1): num_class is only for objective=multiclass or multiclassova; leave it out"},

@@ -9,7 +9,7 @@ func network() []Parameter {
 			Name: "num_machines", Aliases: []string{"num_machine"}, Type: Int, Default: "1", Bounds: []Bound{above(0)},
 			Text:   "Machines that learn together.",
 			Status: Refused, Reason: "Cloister's engine trains on one machine",
-			Instead: "use cloister trainers, which runs LightGBM on many machines over mutual TLS, or num_machines=1",
+			Instead: "set num_machines=1 (cloister trainers, which will run LightGBM on many machines over mutual TLS, is not part of this version)",
 		},
 		{
 			Name: "local_listen_port", Aliases: []string{"local_port", "port"},
