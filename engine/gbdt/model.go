@@ -15,6 +15,11 @@ func treeOptions(cfg *lightgbm.Config) tree.Options {
 		CatSmooth: cfg.CatSmooth, CatL2: cfg.CatL2,
 		MaxCatThreshold: cfg.MaxCatThreshold, MaxCatToOnehot: cfg.MaxCatToOnehot,
 		MinDataPerGroup: cfg.MinDataPerGroup,
+		PathSmooth:      cfg.PathSmooth,
+		ExtraTrees:      cfg.ExtraTrees, ExtraSeed: uint64(cfg.ExtraSeed),
+		FeatureFractionByNode: cfg.FeatureFractionBynode, FeatureFractionSeed: uint64(cfg.FeatureFractionSeed),
+		InteractionConstraints: cfg.InteractionConstraints,
+		FeatureContri:          cfg.FeatureContri,
 	}
 	if cfg.HistogramPoolSize > 0 {
 		o.HistogramMemory = int(cfg.HistogramPoolSize * (1 << 20))

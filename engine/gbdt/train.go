@@ -52,6 +52,9 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSplits(cfg, train); err != nil {
+		return nil, err
+	}
 	t.pool = parallel.New(cfg.NumThreads)
 	defer t.pool.Close()
 	t.grower = tree.NewGrower(train, t.pool, treeOptions(cfg))

@@ -28,6 +28,9 @@ type Grower struct {
 	bytes  [][]uint8
 	fix    fixed
 	rows   []uint32
+
+	key     uint64 // of the tree
+	columns []bool // that the tree may split on
 }
 
 // leaf is a leaf of the tree that is being grown.
@@ -38,9 +41,11 @@ type leaf struct {
 	hist       []int64 // nil if it was given up, or is not needed
 	use        *usage  // the columns that may still be split on
 	best       split
-	parent     int  // node whose child it is, or -1
-	right      bool // it is the right child
-	l2         float64
+	parent     int    // node whose child it is, or -1
+	right      bool   // it is the right child
+	path       []int  // features of the splits above, if interaction_constraints are set
+	drawn      []bool // columns drawn by feature_fraction_bynode; nil means all
+	standing
 }
 
 func (l *leaf) count() int { return l.end - l.begin }
@@ -53,7 +58,7 @@ func NewGrower(d *dataset.Dataset, pool *parallel.Pool, opt Options) *Grower {
 	g.searchers = make([]searcher, 2*pool.Threads())
 	g.found = make([]split, 2*pool.Threads())
 	for i := range g.searchers {
-		g.searchers[i] = searcher{data: d, opt: &g.opt, fix: &g.fix}
+		g.searchers[i] = newSearcher(d, &g.opt, &g.fix)
 	}
 	memory := opt.HistogramMemory
 	if memory <= 0 {
@@ -73,14 +78,10 @@ func (g *Grower) Grow(ctx context.Context, grad Gradients, rows []uint32, column
 		return nil, err
 	}
 	g.fix = fix
+	g.key = grad.Key
 	g.resetRows(rows)
-	use := newUsage(g.data)
-	for i := range use.column {
-		use.column[i] = columns == nil || columns[i]
-	}
-	use.refresh(g.data)
-
-	root := leaf{end: len(g.rows), parent: -1, l2: g.opt.L2, best: noSplit, use: use, total: g.totalOf(rows)}
+	root := leaf{end: len(g.rows), parent: -1, best: noSplit, use: g.rootUsage(columns), total: g.totalOf(rows)}
+	root.standing = g.rootStanding(root.total)
 	out := &Grown{grower: g, leaves: []leaf{root}}
 	g.prepare(&out.leaves[0], rows == nil)
 	for len(out.leaves) < g.opt.NumLeaves {
@@ -177,11 +178,11 @@ func (g *Grower) split(out *Grown, at int) {
 	node := out.addNode(g.data, at, &s)
 	left := leaf{begin: parent.begin, end: parent.begin + nLeft, total: s.left, parent: node}
 	right := leaf{begin: left.end, end: parent.end, total: parent.total - s.left, parent: node, right: true}
+	left.standing, right.standing = g.childStandings(&parent, &s)
 	for _, child := range []*leaf{&left, &right} {
 		child.depth = parent.depth + 1
-		child.l2 = s.l2
 		child.best = noSplit
-		child.use = parent.use.clone(g.data)
+		g.inheritColumns(child, &parent, s.column)
 	}
 	g.searchChildren(&parent, &left, &right)
 	out.leaves[at] = left
@@ -228,6 +229,9 @@ const minBinsPerTask = 4096
 func (g *Grower) search(leaves ...*leaf) {
 	per := min(g.pool.Threads(), max(1, g.data.TotalBins/minBinsPerTask))
 	columns := len(g.data.Columns)
+	for _, l := range leaves {
+		g.drawColumns(l)
+	}
 	g.pool.Run(per*len(leaves), func(task int) {
 		l, part := leaves[task/per], task%per
 		g.found[task] = g.searchColumns(&g.searchers[task], l, columns*part/per, columns*(part+1)/per)
@@ -249,8 +253,11 @@ func (g *Grower) searchColumns(s *searcher, l *leaf, lo, hi int) split {
 	if !g.canSplit(l) {
 		return best
 	}
-	terms := s.terms(l.count(), l.total)
+	terms := s.terms(l, g.key)
 	for c := lo; c < hi; c++ {
+		if l.drawn != nil && !l.drawn[c] {
+			continue
+		}
 		if l.use.column[c] && !s.best(c, l.hist, &terms, &best) {
 			// A column that cannot divide a leaf will not be tried below it.
 			l.use.column[c] = false

@@ -150,39 +150,51 @@ func grow(t *testing.T, d *dataset.Dataset, threads int, opt Options, grad Gradi
 
 func TestStorageThreadsAndMemoryDoNotChangeTheTree(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
-		tab := randomTable(seed, 30_000, 11)
-		grad := Gradients{Grad: tab.grad, Hess: tab.hess, Key: seed}
-		want, wantLeaves := grow(t, tab.dataSet(func(int) storage { return narrow }), 1, testOptions(), grad, nil)
-		if want.NumLeaves < 20 {
-			t.Fatalf("seed %d: only %d leaves", seed, want.NumLeaves)
+	for name, change := range optionSets {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(2) {
+				opt := testOptions()
+				change(&opt)
+				compareStorages(t, seed, opt)
+			}
+		})
+	}
+}
+
+func compareStorages(t *testing.T, seed uint64, opt Options) {
+	t.Helper()
+	tab := randomTable(seed, 20_000, 11)
+	grad := Gradients{Grad: tab.grad, Hess: tab.hess, Key: seed}
+	want, wantLeaves := grow(t, tab.dataSet(func(int) storage { return narrow }), 1, opt, grad, nil)
+	if want.NumLeaves < 20 {
+		t.Fatalf("seed %d: only %d leaves", seed, want.NumLeaves)
+	}
+	small := opt
+	small.HistogramMemory = 1
+	for name, got := range map[string]func() (*Tree, []int32){
+		"3 threads": func() (*Tree, []int32) {
+			return grow(t, tab.dataSet(func(int) storage { return narrow }), 3, opt, grad, nil)
+		},
+		"wide": func() (*Tree, []int32) {
+			return grow(t, tab.dataSet(func(int) storage { return wide }), 2, opt, grad, nil)
+		},
+		"sparse": func() (*Tree, []int32) {
+			return grow(t, tab.dataSet(func(int) storage { return sparse }), 8, opt, grad, nil)
+		},
+		"mixed": func() (*Tree, []int32) {
+			return grow(t, tab.dataSet(func(c int) storage { return storage(c % 3) }), 2, opt, grad, nil)
+		},
+		"few histograms": func() (*Tree, []int32) {
+			return grow(t, tab.dataSet(func(int) storage { return narrow }), 2, small, grad, nil)
+		},
+	} {
+		tree, leaves := got()
+		if diff := cmp.Diff(want, tree); diff != "" {
+			t.Errorf("seed %d, %s: another tree:\n%s", seed, name, diff)
 		}
-		small := testOptions()
-		small.HistogramMemory = 1
-		for name, got := range map[string]func() (*Tree, []int32){
-			"3 threads": func() (*Tree, []int32) {
-				return grow(t, tab.dataSet(func(int) storage { return narrow }), 3, testOptions(), grad, nil)
-			},
-			"wide": func() (*Tree, []int32) {
-				return grow(t, tab.dataSet(func(int) storage { return wide }), 2, testOptions(), grad, nil)
-			},
-			"sparse": func() (*Tree, []int32) {
-				return grow(t, tab.dataSet(func(int) storage { return sparse }), 8, testOptions(), grad, nil)
-			},
-			"mixed": func() (*Tree, []int32) {
-				return grow(t, tab.dataSet(func(c int) storage { return storage(c % 3) }), 2, testOptions(), grad, nil)
-			},
-			"few histograms": func() (*Tree, []int32) {
-				return grow(t, tab.dataSet(func(int) storage { return narrow }), 2, small, grad, nil)
-			},
-		} {
-			tree, leaves := got()
-			if diff := cmp.Diff(want, tree); diff != "" {
-				t.Errorf("seed %d, %s: another tree:\n%s", seed, name, diff)
-			}
-			if diff := cmp.Diff(wantLeaves, leaves); diff != "" {
-				t.Errorf("seed %d, %s: other leaves", seed, name)
-			}
+		if diff := cmp.Diff(wantLeaves, leaves); diff != "" {
+			t.Errorf("seed %d, %s: other leaves", seed, name)
 		}
 	}
 }

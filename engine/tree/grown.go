@@ -21,7 +21,7 @@ type grownNode struct {
 	split
 	categorical bool
 	left, right int32 // ≥ 0 a node, else ^leaf
-	parentL2    float64
+	at          standing
 }
 
 // addNode turns the leaf at the given index into an inner node and returns the
@@ -42,7 +42,7 @@ func (t *Grown) addNode(d *dataset.Dataset, at int, s *split) int {
 		categorical: d.Columns[s.column].Mapper.Categorical,
 		left:        ^int32(at),
 		right:       ^int32(len(t.leaves)),
-		parentL2:    l.l2,
+		at:          l.standing,
 	})
 	return id
 }
@@ -127,29 +127,55 @@ func (t *Grown) sum(grad *Gradients) {
 		l, r := at(t.nodes[i].left), at(t.nodes[i].right)
 		inner[i] = sums{grad: l.grad + r.grad, hess: l.hess + r.hess, count: l.count + r.count}
 	}
+	t.setValues(leaves, inner)
+}
+
+// setValues sets the values of leaves and nodes, from the root down.
+func (t *Grown) setValues(leaves, inner []sums) {
 	tr := t.Tree
 	for i := range leaves {
-		value, weight := t.value(leaves[i], t.leaves[i].l2)
-		tr.LeafValue = append(tr.LeafValue, value)
-		tr.LeafWeight = append(tr.LeafWeight, weight)
+		tr.LeafWeight = append(tr.LeafWeight, t.hessian(leaves[i]))
 		tr.LeafCount = append(tr.LeafCount, int64(leaves[i].count))
 	}
 	for i := range inner {
-		value, weight := t.value(inner[i], t.nodes[i].parentL2)
-		tr.InternalValue = append(tr.InternalValue, value)
-		tr.InternalWeight = append(tr.InternalWeight, weight)
+		tr.InternalWeight = append(tr.InternalWeight, t.hessian(inner[i]))
 		tr.InternalCount = append(tr.InternalCount, int64(inner[i].count))
+	}
+	tr.LeafValue = make([]float64, len(leaves))
+	if len(inner) == 0 {
+		tr.LeafValue[0] = t.value(leaves[0], &t.leaves[0].standing, nil)
+		return
+	}
+	tr.InternalValue = make([]float64, len(inner))
+	tr.InternalValue[0] = t.value(inner[0], &t.nodes[0].at, nil)
+	for i := range t.nodes {
+		parent := &tr.InternalValue[i]
+		for _, child := range []int32{t.nodes[i].left, t.nodes[i].right} {
+			if child < 0 {
+				tr.LeafValue[^child] = t.value(leaves[^child], &t.leaves[^child].standing, parent)
+			} else {
+				tr.InternalValue[child] = t.value(inner[child], &t.nodes[child].at, parent)
+			}
+		}
 	}
 }
 
-func (t *Grown) value(s sums, l2 float64) (value, weight float64) {
-	x := t.grower.fix.exact
-	grad, hess := float64(s.grad)/x.grad, float64(s.hess)/x.hess
-	value = t.grower.opt.leafValue(grad, hess+epsilon, l2)
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		value = 0
+func (t *Grown) hessian(s sums) float64 {
+	return float64(s.hess) / t.grower.fix.exact.hess
+}
+
+// value is the value of a node under a parent of the given value; the root has
+// none.
+func (t *Grown) value(s sums, at *standing, parent *float64) float64 {
+	o := &t.grower.opt
+	value := o.leafValue(float64(s.grad)/t.grower.fix.exact.grad, t.hessian(s)+epsilon, at.l2)
+	if parent != nil && o.PathSmooth > epsilon {
+		value = o.smooth(value, at.rows, *parent)
 	}
-	return value, hess
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return 0
+	}
+	return value
 }
 
 // AddScores adds the tree's values to the scores of rows of a data set that

@@ -17,6 +17,24 @@ type Options struct {
 	MaxCatToOnehot  int
 	MinDataPerGroup int
 
+	// PathSmooth pulls the value of a node with few rows to its parent's; 0
+	// means not at all.
+	PathSmooth float64
+	// ExtraTrees tries one random threshold a column and leaf, drawn by
+	// ExtraSeed.
+	ExtraTrees bool
+	ExtraSeed  uint64
+	// FeatureFractionByNode is the part of the tree's columns that one leaf may
+	// be split on, drawn by FeatureFractionSeed; 0 and 1 mean all.
+	FeatureFractionByNode float64
+	FeatureFractionSeed   uint64
+	// InteractionConstraints are groups of features: a path from the root uses
+	// features of one group only. Nil means no constraint.
+	InteractionConstraints [][]int
+	// FeatureContri has a factor on the gain of every feature's splits; nil
+	// means 1 for all.
+	FeatureContri []float64
+
 	// HistogramMemory bounds the memory, in bytes, of the histograms that are
 	// kept for subtraction; it cannot change the tree. 0 means 1 GiB.
 	HistogramMemory int

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"cloister/engine/dataset"
+	"cloister/engine/random"
 )
 
 // epsilon keeps sums of hessians away from zero, as LightGBM's kEpsilon does.
@@ -16,6 +17,7 @@ type split struct {
 	threshold   uint32 // numerical: bins ≤ threshold go left
 	defaultLeft bool   // where missing values go
 	left        int64  // packed sums of the left child
+	leftRows    int    // its rows, as estimated from its hessians
 	cat         []uint32
 	// l2 is the ridge term for the children's values: many-vs-many categorical
 	// splits are shrunk more (cat_l2).
@@ -41,7 +43,18 @@ type searcher struct {
 	opt  *Options
 	fix  *fixed
 
+	special bool   // the gain of a split is not the plain formula
+	shaped  bool   // values depend on more than a node's sums
+	feature uint64 // of the column that is searched
+	pick    int    // the only threshold to try on the column, or -1
+
 	order []catBin // working memory of the categorical search
+}
+
+func newSearcher(d *dataset.Dataset, opt *Options, fix *fixed) searcher {
+	s := searcher{data: d, opt: opt, fix: fix, pick: -1, shaped: opt.shaped()}
+	s.special = s.shaped || opt.ExtraTrees || opt.L1 != 0 || opt.MaxDeltaStep > 0
+	return s
 }
 
 // leafTerms are the values that all columns of one leaf share.
@@ -54,25 +67,48 @@ type leafTerms struct {
 	shift     float64 // what a split's children must gain beyond the leaf itself
 	noise     float64 // a gain beyond shift that rounding alone can bring about
 	floor     float64 // shift - noise: gains from here on may be gains
+	catShift  float64 // the same for splits of categories
+	catFloor  float64
 	hessLeast int64   // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
 	hessMost  int64   // and the most, so that the other child has the least
 	least     int     // least rows of a child
+	output    float64 // value of the leaf
+	draw      uint64  // random bits of tree and leaf, for extra_trees
 }
 
-func (s *searcher) terms(count int, total int64) leafTerms {
-	t := leafTerms{total: total, count: count}
+func (s *searcher) terms(l *leaf, key uint64) leafTerms {
+	total, count := l.total, l.count()
+	t := leafTerms{total: total, count: count, output: l.output}
 	t.grad = s.fix.grad(total)
 	t.hess = s.fix.hess(total) + 2*epsilon
 	if h := total & s.fix.hessMask; h > 0 {
 		t.perHess = float64(count) / float64(h)
 	}
-	t.shift = s.opt.leafGain(t.grad, t.hess, s.opt.L2) + s.opt.MinGainToSplit
-	t.noise = s.noise(&t)
-	t.floor = t.shift - t.noise
+	s.setShift(&t)
+	if s.opt.ExtraTrees {
+		t.draw = random.Hash(s.opt.ExtraSeed, streamThresholds, key, l.id())
+	}
 	t.hessLeast = s.leastHess()
 	t.hessMost = total&s.fix.hessMask - t.hessLeast
 	t.least = max(1, s.opt.MinDataInLeaf)
 	return t
+}
+
+// setShift sets what a split's children must gain. With path_smooth LightGBM
+// compares splits of categories with the leaf's own value, but those of numbers
+// with a value that is pulled to it.
+func (s *searcher) setShift(t *leafTerms) {
+	o := s.opt
+	t.shift = o.leafGain(t.grad, t.hess, o.L2)
+	t.catShift = t.shift
+	if o.PathSmooth > epsilon {
+		t.shift = o.gainAt(t.grad, t.hess, o.L2, o.smooth(o.leafValue(t.grad, t.hess, o.L2), t.count, t.output))
+		t.catShift = o.gainAt(t.grad, t.hess, o.L2, t.output)
+	}
+	t.shift += o.MinGainToSplit
+	t.catShift += o.MinGainToSplit
+	t.noise = s.noise(t)
+	t.floor, t.catFloor = t.shift-t.noise, t.catShift-t.noise
 }
 
 // noise bounds the gain that rounding alone can bring about: that of gradients
@@ -101,32 +137,6 @@ func (s *searcher) leastHess() int64 {
 	return int64(min(math.Ceil((s.opt.MinSumHessianInLeaf-epsilon)/s.fix.hessScale), 1<<62))
 }
 
-// leafValue is the value of a leaf with the given sums.
-func (o *Options) leafValue(grad, hess, l2 float64) float64 {
-	v := -thresholdL1(grad, o.L1) / (hess + l2)
-	if o.MaxDeltaStep > 0 && math.Abs(v) > o.MaxDeltaStep {
-		return math.Copysign(o.MaxDeltaStep, v)
-	}
-	return v
-}
-
-func thresholdL1(grad, l1 float64) float64 {
-	if l1 == 0 {
-		return grad
-	}
-	return math.Copysign(max(0, math.Abs(grad)-l1), grad)
-}
-
-// leafGain is twice the improvement of the objective by a leaf's value.
-func (o *Options) leafGain(grad, hess, l2 float64) float64 {
-	g := thresholdL1(grad, o.L1)
-	if o.MaxDeltaStep <= 0 {
-		return float64(g*g) / (hess + l2)
-	}
-	v := o.leafValue(grad, hess, l2)
-	return -(float64(2*g*v) + float64((hess+l2)*v*v))
-}
-
 // best returns the better of found and the best split on a column.
 // Splittable reports whether any threshold of the column passes. A gain within
 // the noise is no reason to split, but none to give the column up either: a
@@ -136,6 +146,8 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	c := &s.data.Columns[column]
 	m := c.Mapper
 	h := hist[c.Offset:][:m.NumBins]
+	s.feature = uint64(c.Feature)
+	s.draw(t, m.NumBins-2)
 	var got split
 	switch {
 	case m.Categorical:
@@ -165,7 +177,13 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 		return false
 	}
 	got.column = column
-	if got.gain > t.noise && got.better(found) {
+	if got.gain <= t.noise {
+		return true
+	}
+	if s.opt.FeatureContri != nil {
+		got.gain *= s.opt.FeatureContri[c.Feature]
+	}
+	if got.better(found) {
 		*found = got
 	}
 	return true
@@ -193,9 +211,18 @@ func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
 		if t.count-count < t.least || hess > t.hessMost {
 			break
 		}
-		if gain := s.gain(t, right); gain > bestGain {
+		var gain float64
+		if s.special {
+			gain = s.specialGain(t, t.total-right, t.count-count, bin-1)
+		} else {
+			gain = s.gain(t, right)
+		}
+		if gain > bestGain {
 			bestGain = gain
-			best = split{gain: gain - t.shift, threshold: uint32(bin - 1), defaultLeft: true, left: t.total - right, l2: s.opt.L2}
+			best = split{
+				gain: gain - t.shift, threshold: uint32(bin - 1), defaultLeft: true,
+				left: t.total - right, leftRows: t.count - count, l2: s.opt.L2,
+			}
 		}
 	}
 	return best
@@ -222,9 +249,15 @@ func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
 		if t.count-count < t.least || hess > t.hessMost {
 			break
 		}
-		if gain := s.gain(t, left); gain > bestGain {
+		var gain float64
+		if s.special {
+			gain = s.specialGain(t, left, count, bin)
+		} else {
+			gain = s.gain(t, left)
+		}
+		if gain > bestGain {
 			bestGain = gain
-			best = split{gain: gain - t.shift, threshold: uint32(bin), left: left, l2: s.opt.L2}
+			best = split{gain: gain - t.shift, threshold: uint32(bin), left: left, leftRows: count, l2: s.opt.L2}
 		}
 	}
 	return best
@@ -237,9 +270,28 @@ func (s *searcher) gain(t *leafTerms, packed int64) float64 {
 	h := s.fix.hess(packed) + epsilon
 	rest := t.total - packed
 	g2, h2 := s.fix.grad(rest), s.fix.hess(rest)+epsilon
-	o := s.opt
-	if o.L1 == 0 && o.MaxDeltaStep <= 0 {
-		return float64(g*g)/(h+o.L2) + float64(g2*g2)/(h2+o.L2)
+	l2 := s.opt.L2
+	return float64(g*g)/(h+l2) + float64(g2*g2)/(h2+l2)
+}
+
+// specialGain is gain for every option: the left child has the given packed
+// sums and about so many rows.
+func (s *searcher) specialGain(t *leafTerms, left int64, rows, threshold int) float64 {
+	if s.pick >= 0 && s.pick != threshold {
+		return math.Inf(-1)
 	}
-	return o.leafGain(g, h, o.L2) + o.leafGain(g2, h2, o.L2)
+	return s.childrenGain(t, left, rows, s.opt.L2)
+}
+
+func (s *searcher) childrenGain(t *leafTerms, left int64, rows int, l2 float64) float64 {
+	right := t.total - left
+	g, h := s.fix.grad(left), s.fix.hess(left)+epsilon
+	g2, h2 := s.fix.grad(right), s.fix.hess(right)+epsilon
+	o := s.opt
+	if !s.shaped {
+		return o.leafGain(g, h, l2) + o.leafGain(g2, h2, l2)
+	}
+	v := o.smooth(o.leafValue(g, h, l2), rows, t.output)
+	v2 := o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output)
+	return o.gainAt(g, h, l2, v) + o.gainAt(g2, h2, l2, v2)
 }

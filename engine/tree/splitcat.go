@@ -25,15 +25,22 @@ func (s *searcher) categorical(h []int64, t *leafTerms) split {
 
 func (s *searcher) oneVersusRest(h []int64, t *leafTerms) split {
 	best := noSplit
-	bestGain := t.floor
+	bestGain := t.catFloor
+	s.draw(t, len(h)-1)
 	for bin := 1; bin < len(h); bin++ {
 		hess, count := h[bin]&s.fix.hessMask, t.rows(h[bin], s.fix.hessMask)
 		if count < t.least || t.count-count < t.least || hess < t.hessLeast || hess > t.hessMost {
 			continue
 		}
-		if gain := s.gain(t, h[bin]); gain > bestGain {
+		var gain float64
+		if s.special {
+			gain = s.specialGain(t, h[bin], count, bin-1)
+		} else {
+			gain = s.gain(t, h[bin])
+		}
+		if gain > bestGain {
 			bestGain = gain
-			best = split{gain: gain - t.shift, left: h[bin], cat: []uint32{uint32(bin)}, l2: s.opt.L2}
+			best = split{gain: gain - t.catShift, left: h[bin], leftRows: count, cat: []uint32{uint32(bin)}, l2: s.opt.L2}
 		}
 	}
 	return best
@@ -52,6 +59,7 @@ func (s *searcher) manyVersusMany(h []int64, t *leafTerms) split {
 	slices.SortStableFunc(order, func(a, b catBin) int { return cmp.Compare(a.score, b.score) })
 
 	limit := min(s.opt.MaxCatThreshold, (len(order)+1)/2)
+	s.draw(t, limit-1)
 	best, size := s.prefix(h, t, limit, func(i int) uint32 { return order[i].bin })
 	other, otherSize := s.prefix(h, t, limit, func(i int) uint32 { return order[len(order)-1-i].bin })
 	if other.gain > best.gain {
@@ -70,7 +78,7 @@ func (s *searcher) manyVersusMany(h []int64, t *leafTerms) split {
 // first limit of an order.
 func (s *searcher) prefix(h []int64, t *leafTerms, limit int, at func(int) uint32) (best split, size int) {
 	best = noSplit
-	bestGain := t.floor
+	bestGain := t.catFloor
 	l2 := s.opt.L2 + s.opt.CatL2
 	var left int64
 	count, group := 0, 0
@@ -90,12 +98,13 @@ func (s *searcher) prefix(h []int64, t *leafTerms, limit int, at func(int) uint3
 			continue
 		}
 		group = 0
-		rest := t.total - left
-		gain := s.opt.leafGain(s.fix.grad(left), s.fix.hess(left)+epsilon, l2) +
-			s.opt.leafGain(s.fix.grad(rest), s.fix.hess(rest)+epsilon, l2)
+		if s.pick >= 0 && i != s.pick {
+			continue
+		}
+		gain := s.childrenGain(t, left, count, l2)
 		if gain > bestGain {
 			bestGain = gain
-			best = split{gain: gain - t.shift, left: left, l2: l2}
+			best = split{gain: gain - t.catShift, left: left, leftRows: count, l2: l2}
 			size = i + 1
 		}
 	}

@@ -85,7 +85,7 @@ func learning() []Parameter {
 			Name: "feature_fraction_bynode", Aliases: []string{"sub_feature_bynode", "colsample_bynode"},
 			Type: Float, Default: "1.0", Bounds: fraction(),
 			Text:   "Part of the tree's features that a split may use, drawn anew for every node.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "feature_fraction_seed", Type: Int, Default: "2",
@@ -95,12 +95,12 @@ func learning() []Parameter {
 		{
 			Name: "extra_trees", Aliases: []string{"extra_tree"}, Type: Bool, Default: "false",
 			Text:   "Try one random threshold a feature instead of all.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "extra_seed", Type: Int, Default: "6", OnlyWith: "extra_trees=true",
 			Text:   "Seed of extra_trees.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "early_stopping_round", Aliases: []string{"early_stopping_rounds", "early_stopping", "n_iter_no_change"},
@@ -256,7 +256,7 @@ func constraints() []Parameter {
 			Name: "feature_contri", Aliases: []string{"feature_contrib", "fc", "fp", "feature_penalty"},
 			Type: Floats, Neutral: neutral("==", 1),
 			Text:   "One factor a feature on the gain of its splits.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name:    "forcedsplits_filename",
@@ -293,12 +293,12 @@ func constraints() []Parameter {
 		{
 			Name: "path_smooth", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)},
 			Text:   "Pulls the value of a node with few rows to its parent's.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "interaction_constraints", Type: IntLists,
 			Text:   "Groups of features, as in [0,1,2],[2,3]; a path from root to leaf uses features of one group only.",
-			Status: NotYet,
+			Status: Supported,
 		},
 	}
 }
