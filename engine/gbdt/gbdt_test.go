@@ -125,6 +125,8 @@ func TestReproducibleModels(t *testing.T) {
 		"lambdarank":    {"objective=lambdarank feature_fraction=0.5 max_cat_to_onehot=20", "a141957f1d570185"},
 		"extra_trees":   {"extra_trees=true feature_fraction_bynode=0.6", "b7f65e32f8675bd5"},
 		"path_smooth":   {"objective=regression path_smooth=30 feature_contri=1,.5,1,1,2,1,.1,1", "bf39f60280836fda"},
+		"monotone":      {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_penalty=0.3", "41f286b877b3bc14"},
+		"intermediate":  {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_constraints_method=intermediate", "56837aedf864e880"},
 		"interactions":  {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
 	} {
 		t.Run(name, func(t *testing.T) {

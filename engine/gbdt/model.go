@@ -20,6 +20,10 @@ func treeOptions(cfg *lightgbm.Config) tree.Options {
 		FeatureFractionByNode: cfg.FeatureFractionBynode, FeatureFractionSeed: uint64(cfg.FeatureFractionSeed),
 		InteractionConstraints: cfg.InteractionConstraints,
 		FeatureContri:          cfg.FeatureContri,
+		Monotone:               cfg.MonotoneConstraints, MonotonePenalty: cfg.MonotonePenalty,
+	}
+	if cfg.MonotoneConstraintsMethod == "intermediate" {
+		o.MonotoneMethod = tree.MonotoneIntermediate
 	}
 	if cfg.HistogramPoolSize > 0 {
 		o.HistogramMemory = int(cfg.HistogramPoolSize * (1 << 20))
@@ -37,9 +41,11 @@ func (t *trainer) model() *lightgbm.Model {
 		Objective:         t.loss.String(),
 		FeatureNames:      t.data.FeatureNames,
 		FeatureInfos:      t.data.FeatureInfos(),
-		Trees:             t.trees,
-		Parameters:        t.cfg.ModelText(),
-		ImportanceKind:    lightgbm.ImportanceKind(t.cfg.SavedFeatureImportanceType),
+
+		MonotoneConstraints: t.cfg.MonotoneConstraints,
+		Trees:               t.trees,
+		Parameters:          t.cfg.ModelText(),
+		ImportanceKind:      lightgbm.ImportanceKind(t.cfg.SavedFeatureImportanceType),
 	}
 	if first := t.opt.InitModel; first != nil {
 		m.Trees = append(append([]*tree.Tree{}, first.Trees...), t.trees...)

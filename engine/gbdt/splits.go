@@ -5,11 +5,12 @@ import (
 
 	"cloister/engine/dataset"
 	"cloister/engine/lightgbm"
+	"cloister/engine/objective"
 )
 
 // checkSplits finds parameters on the choice of splits that do not fit the
 // training data.
-func checkSplits(cfg *lightgbm.Config, train *dataset.Dataset) error {
+func checkSplits(cfg *lightgbm.Config, train *dataset.Dataset, loss objective.Objective) error {
 	features := len(train.FeatureNames)
 	if n := len(cfg.FeatureContri); n != 0 && n != features {
 		return fmt.Errorf("feature_contri has %d values, but the training data has %d features: give one for each", n, features)
@@ -19,6 +20,28 @@ func checkSplits(cfg *lightgbm.Config, train *dataset.Dataset) error {
 			if f < 0 || f >= features {
 				return fmt.Errorf("interaction_constraints: group %d names feature %d, but the training data has features 0 to %d", i+1, f, features-1)
 			}
+		}
+	}
+	return checkMonotone(cfg, train, loss)
+}
+
+func checkMonotone(cfg *lightgbm.Config, train *dataset.Dataset, loss objective.Objective) error {
+	features := len(train.FeatureNames)
+	n := len(cfg.MonotoneConstraints)
+	if n == 0 {
+		return nil
+	}
+	if n != features {
+		return fmt.Errorf("monotone_constraints has %d values, but the training data has %d features: give one for each", n, features)
+	}
+	if _, ok := loss.(objective.Renewer); ok {
+		return fmt.Errorf("monotone_constraints cannot be kept with objective=%s, which sets leaf values to percentiles: use another objective", cfg.Objective)
+	}
+	for i := range train.Columns {
+		c := &train.Columns[i]
+		if c.Mapper.Categorical && cfg.MonotoneConstraints[c.Feature] != 0 {
+			return fmt.Errorf("monotone_constraints: feature %d (%s) is categorical, so that nothing can rise or fall with it: set it to 0",
+				c.Feature, train.FeatureNames[c.Feature])
 		}
 	}
 	return nil

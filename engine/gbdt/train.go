@@ -52,7 +52,7 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSplits(cfg, train); err != nil {
+	if err := checkSplits(cfg, train, t.loss); err != nil {
 		return nil, err
 	}
 	t.pool = parallel.New(cfg.NumThreads)

@@ -43,6 +43,7 @@ type leaf struct {
 	best       split
 	parent     int    // node whose child it is, or -1
 	right      bool   // it is the right child
+	box        []span // where its rows lie, if monotone values need it
 	path       []int  // features of the splits above, if interaction_constraints are set
 	drawn      []bool // columns drawn by feature_fraction_bynode; nil means all
 	standing
@@ -52,6 +53,9 @@ func (l *leaf) count() int { return l.end - l.begin }
 
 // NewGrower returns a grower for trees over the data set.
 func NewGrower(d *dataset.Dataset, pool *parallel.Pool, opt Options) *Grower {
+	if !slices.ContainsFunc(opt.Monotone, func(sign int8) bool { return sign != 0 }) {
+		opt.Monotone = nil
+	}
 	g := &Grower{data: d, pool: pool, opt: opt, build: newBuilder(d, pool), packed: make([]int64, d.Rows)}
 	g.part.pool = pool
 	g.bytes = transpose(d, pool)
@@ -184,9 +188,11 @@ func (g *Grower) split(out *Grown, at int) {
 		child.best = noSplit
 		g.inheritColumns(child, &parent, s.column)
 	}
+	g.setBoxes(&parent, &left, &right, &s)
 	g.searchChildren(&parent, &left, &right)
 	out.leaves[at] = left
 	out.leaves = append(out.leaves, right)
+	g.boundOthers(out.leaves, at)
 	g.trim(out.leaves)
 }
 

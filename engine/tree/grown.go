@@ -172,10 +172,14 @@ func (t *Grown) value(s sums, at *standing, parent *float64) float64 {
 	if parent != nil && o.PathSmooth > epsilon {
 		value = o.smooth(value, at.rows, *parent)
 	}
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return 0
+	if o.Monotone != nil && o.MonotoneMethod == MonotoneIntermediate {
+		// Other leaves are bounded by this very value.
+		value = at.output
 	}
-	return value
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		value = 0
+	}
+	return at.limit.clamp(value)
 }
 
 // AddScores adds the tree's values to the scores of rows of a data set that

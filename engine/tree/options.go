@@ -34,8 +34,27 @@ type Options struct {
 	// FeatureContri has a factor on the gain of every feature's splits; nil
 	// means 1 for all.
 	FeatureContri []float64
+	// Monotone has for every feature 1 if values must rise with it, -1 if they
+	// must fall, 0 if they are free; nil means that all are free.
+	Monotone []int8
+	// MonotoneMethod is how Monotone is kept.
+	MonotoneMethod MonotoneMethod
+	// MonotonePenalty lessens the gain of splits on constrained features: at
+	// depths below it they are hardly used, further down more and more.
+	MonotonePenalty float64
 
 	// HistogramMemory bounds the memory, in bytes, of the histograms that are
 	// kept for subtraction; it cannot change the tree. 0 means 1 GiB.
 	HistogramMemory int
 }
+
+// MonotoneMethod is a way to keep values monotone.
+type MonotoneMethod int
+
+const (
+	// MonotoneBasic bounds both sides of a split by the mean of their values.
+	MonotoneBasic MonotoneMethod = iota
+	// MonotoneIntermediate bounds a leaf by the values of the leaves it is to
+	// be compared with, and follows them when they are split.
+	MonotoneIntermediate
+)

@@ -19,6 +19,13 @@ var optionSets = map[string]func(*Options){
 		o.FeatureContri = []float64{0.1, 0.2, 0.3, 0.4, 1, 1, 1, 1, 2, 2, 0}
 	},
 	"path_smooth": func(o *Options) { o.PathSmooth, o.L1, o.MaxDeltaStep = 20, 1, 20 },
+	"monotone basic": func(o *Options) {
+		o.Monotone, o.MonotonePenalty = []int8{1, -1, 1, 0, 0, -1, 1, 0, 1, 0, 0}, 0.5
+	},
+	"monotone intermediate": func(o *Options) {
+		o.Monotone, o.MonotoneMethod = []int8{1, 0, -1, 0, 0, -1, 1, 0, 1, 0, 0}, MonotoneIntermediate
+		o.PathSmooth = 3
+	},
 }
 
 // paths calls visit with the features on the path to each leaf.

@@ -43,10 +43,11 @@ type searcher struct {
 	opt  *Options
 	fix  *fixed
 
-	special bool   // the gain of a split is not the plain formula
-	shaped  bool   // values depend on more than a node's sums
-	feature uint64 // of the column that is searched
-	pick    int    // the only threshold to try on the column, or -1
+	special  bool   // the gain of a split is not the plain formula
+	shaped   bool   // values depend on more than a node's sums
+	feature  uint64 // of the column that is searched
+	pick     int    // the only threshold to try on the column, or -1
+	monotone int8   // how values must follow the column
 
 	order []catBin // working memory of the categorical search
 }
@@ -73,12 +74,14 @@ type leafTerms struct {
 	hessMost  int64   // and the most, so that the other child has the least
 	least     int     // least rows of a child
 	output    float64 // value of the leaf
+	limit     bounds  // of its children's values
+	penalty   float64 // factor on gains of splits on monotone features
 	draw      uint64  // random bits of tree and leaf, for extra_trees
 }
 
 func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	total, count := l.total, l.count()
-	t := leafTerms{total: total, count: count, output: l.output}
+	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, penalty: 1}
 	t.grad = s.fix.grad(total)
 	t.hess = s.fix.hess(total) + 2*epsilon
 	if h := total & s.fix.hessMask; h > 0 {
@@ -87,6 +90,9 @@ func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	s.setShift(&t)
 	if s.opt.ExtraTrees {
 		t.draw = random.Hash(s.opt.ExtraSeed, streamThresholds, key, l.id())
+	}
+	if s.opt.Monotone != nil {
+		t.penalty = monotonePenalty(s.opt.MonotonePenalty, l.depth)
 	}
 	t.hessLeast = s.leastHess()
 	t.hessMost = total&s.fix.hessMask - t.hessLeast
@@ -147,6 +153,7 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	m := c.Mapper
 	h := hist[c.Offset:][:m.NumBins]
 	s.feature = uint64(c.Feature)
+	s.monotone = s.opt.monotone(c)
 	s.draw(t, m.NumBins-2)
 	var got split
 	switch {
@@ -182,6 +189,9 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	}
 	if s.opt.FeatureContri != nil {
 		got.gain *= s.opt.FeatureContri[c.Feature]
+	}
+	if s.monotone != 0 {
+		got.gain *= t.penalty
 	}
 	if got.better(found) {
 		*found = got
@@ -291,7 +301,10 @@ func (s *searcher) childrenGain(t *leafTerms, left int64, rows int, l2 float64) 
 	if !s.shaped {
 		return o.leafGain(g, h, l2) + o.leafGain(g2, h2, l2)
 	}
-	v := o.smooth(o.leafValue(g, h, l2), rows, t.output)
-	v2 := o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output)
+	v := t.limit.clamp(o.smooth(o.leafValue(g, h, l2), rows, t.output))
+	v2 := t.limit.clamp(o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output))
+	if s.monotone > 0 && v > v2 || s.monotone < 0 && v < v2 {
+		return math.Inf(-1)
+	}
 	return o.gainAt(g, h, l2, v) + o.gainAt(g2, h2, l2, v2)
 }

@@ -8,10 +8,11 @@ type standing struct {
 	l2     float64 // ridge term; more below many-vs-many splits of categories
 	rows   int     // as estimated when the parent was split, as in LightGBM
 	output float64 // value by the fixed-point sums; set only if Options.shaped
+	limit  bounds  // within which values must lie
 }
 
 // shaped reports whether values depend on more than a node's sums.
-func (o *Options) shaped() bool { return o.PathSmooth > epsilon }
+func (o *Options) shaped() bool { return o.PathSmooth > epsilon || o.Monotone != nil }
 
 // leafValue is the value of a leaf with the given sums, by Newton's step.
 func (o *Options) leafValue(grad, hess, l2 float64) float64 {
@@ -55,7 +56,7 @@ func (o *Options) gainAt(grad, hess, l2, v float64) float64 {
 }
 
 func (g *Grower) rootStanding(total int64) standing {
-	s := standing{l2: g.opt.L2}
+	s := standing{l2: g.opt.L2, limit: unbounded}
 	if g.opt.shaped() {
 		s.output = g.outputOf(total, s.l2)
 	}
@@ -64,11 +65,18 @@ func (g *Grower) rootStanding(total int64) standing {
 
 // childStandings are those of the children of a leaf that is split.
 func (g *Grower) childStandings(parent *leaf, s *split) (left, right standing) {
-	left = standing{l2: s.l2, rows: s.leftRows}
-	right = standing{l2: s.l2, rows: parent.count() - s.leftRows}
-	if g.opt.shaped() {
-		left.output = g.opt.smooth(g.outputOf(s.left, s.l2), left.rows, parent.output)
-		right.output = g.opt.smooth(g.outputOf(parent.total-s.left, s.l2), right.rows, parent.output)
+	left = standing{l2: s.l2, rows: s.leftRows, limit: parent.limit}
+	right = standing{l2: s.l2, rows: parent.count() - s.leftRows, limit: parent.limit}
+	if !g.opt.shaped() {
+		return left, right
+	}
+	left.output = parent.limit.clamp(g.opt.smooth(g.outputOf(s.left, s.l2), left.rows, parent.output))
+	right.output = parent.limit.clamp(g.opt.smooth(g.outputOf(parent.total-s.left, s.l2), right.rows, parent.output))
+	switch monotone := g.opt.monotone(&g.data.Columns[s.column]); {
+	case monotone > 0:
+		g.opt.order(&left, &right)
+	case monotone < 0:
+		g.opt.order(&right, &left)
 	}
 	return left, right
 }

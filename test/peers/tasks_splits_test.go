@@ -43,6 +43,19 @@ var splitTasks = []task{
 		seeds:  10,
 		config: peer.Config{"objective": "binary", "num_iterations": "60", "path_smooth": "20", "categorical_feature": "0,1"},
 	},
+	{
+		name: "monotone: basic", metric: score.RMSE, tables: made(&synth.Dense{Seed: 37, Columns: 8}, 6_000),
+		seeds:  10,
+		config: peer.Config{"objective": "regression", "num_iterations": "60", "monotone_constraints": "1,-1,0,1,0,-1,1,0"},
+	},
+	{
+		name: "monotone: intermediate", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 38, Columns: 8, Kind: synth.Binary}, 6_000),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "60", "monotone_constraints": "1,-1,0,1,0,-1,1,0",
+			"monotone_constraints_method": "intermediate", "monotone_penalty": "0.5",
+		},
+	},
 }
 
 func init() { tasks = append(tasks, splitTasks...) }

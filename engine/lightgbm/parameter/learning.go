@@ -233,14 +233,14 @@ func constraints() []Parameter {
 			Name: "monotone_constraints", Aliases: []string{"mc", "monotone_constraint", "monotonic_cst"},
 			Type: Int8s, Bounds: []Bound{atLeast(-1), atMost(1)}, Neutral: neutral("==", 0),
 			Text:   "One number a feature: 1 for predictions that rise with it, -1 for falling, 0 for free.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "monotone_constraints_method", Aliases: []string{"monotone_constraining_method", "mc_method"},
 			Type: Enum, Default: "basic", OnlyWith: "monotone_constraints",
 			Values: []Value{
 				{Name: "basic", Text: "quick, restricts more than needed"},
-				{Name: "intermediate", Text: "slower, restricts less", Status: NotYet},
+				{Name: "intermediate", Text: "slower, restricts less"},
 				{Name: "advanced", Text: "slowest, restricts least", Status: NotYet},
 			},
 			Text:   "How monotone_constraints are kept.",
@@ -250,7 +250,7 @@ func constraints() []Parameter {
 			Name: "monotone_penalty", Aliases: []string{"monotone_splits_penalty", "ms_penalty", "mc_penalty"},
 			Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)}, OnlyWith: "monotone_constraints",
 			Text:   "Makes splits on constrained features less likely near the root.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "feature_contri", Aliases: []string{"feature_contrib", "fc", "fp", "feature_penalty"},
