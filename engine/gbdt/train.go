@@ -55,9 +55,13 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	if err := checkSplits(cfg, train, t.loss); err != nil {
 		return nil, err
 	}
+	options := treeOptions(cfg)
+	if options.Forced, err = forcedSplits(cfg, train); err != nil {
+		return nil, err
+	}
 	t.pool = parallel.New(cfg.NumThreads)
 	defer t.pool.Close()
-	t.grower = tree.NewGrower(train, t.pool, treeOptions(cfg))
+	t.grower = tree.NewGrower(train, t.pool, options)
 	return t.run(ctx)
 }
 

@@ -88,6 +88,7 @@ func (g *Grower) Grow(ctx context.Context, grad Gradients, rows []uint32, column
 	root.standing = g.rootStanding(root.total)
 	out := &Grown{grower: g, leaves: []leaf{root}}
 	g.prepare(&out.leaves[0], rows == nil)
+	g.forceSplits(out)
 	for len(out.leaves) < g.opt.NumLeaves {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -34,6 +34,9 @@ type Options struct {
 	// FeatureContri has a factor on the gain of every feature's splits; nil
 	// means 1 for all.
 	FeatureContri []float64
+	// Forced is the split of the root that every tree starts with; nil for
+	// none.
+	Forced *ForcedSplit
 	// Monotone has for every feature 1 if values must rise with it, -1 if they
 	// must fall, 0 if they are free; nil means that all are free.
 	Monotone []int8

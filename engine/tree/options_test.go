@@ -19,6 +19,12 @@ var optionSets = map[string]func(*Options){
 		o.FeatureContri = []float64{0.1, 0.2, 0.3, 0.4, 1, 1, 1, 1, 2, 2, 0}
 	},
 	"path_smooth": func(o *Options) { o.PathSmooth, o.L1, o.MaxDeltaStep = 20, 1, 20 },
+	"forced": func(o *Options) {
+		o.Forced = &ForcedSplit{
+			Feature: 4, Threshold: 1, Left: &ForcedSplit{Feature: 3, Threshold: 2},
+			Right: &ForcedSplit{Feature: 2, Threshold: 3, Left: &ForcedSplit{Feature: 5, Threshold: 1}},
+		}
+	},
 	"monotone basic": func(o *Options) {
 		o.Monotone, o.MonotonePenalty = []int8{1, -1, 1, 0, 0, -1, 1, 0, 1, 0, 0}, 0.5
 	},

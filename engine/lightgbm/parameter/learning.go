@@ -263,7 +263,7 @@ func constraints() []Parameter {
 			Aliases: []string{"fs", "forced_splits_filename", "forced_splits_file", "forced_splits"},
 			Type:    String,
 			Text:    "JSON file with the splits that every tree starts with.",
-			Status:  NotYet,
+			Status:  Supported,
 		},
 		{
 			Name: "refit_decay_rate", Type: Float, Default: "0.9", Bounds: zeroToOne(), OnlyWith: "task=refit",
