@@ -161,7 +161,11 @@ func (a *app) loadTable(
 			in.Init = nil
 		}
 	}
-	d, notices, err := dataset.Load(ctx, in, gbdt.DatasetOptions(cfg), train)
+	bins := gbdt.DatasetOptions(cfg)
+	if bins.ForcedBins, err = gbdt.ForcedBins(cfg); err != nil {
+		return nil, err
+	}
+	d, notices, err := dataset.Load(ctx, in, bins, train)
 	if err != nil {
 		return nil, err
 	}

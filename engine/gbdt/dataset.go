@@ -6,7 +6,8 @@ import (
 )
 
 // DatasetOptions are the parameters that say how a table becomes bins. The
-// configuration must be valid.
+// configuration must be valid. What forcedbins_filename says is read by
+// ForcedBins.
 func DatasetOptions(cfg *lightgbm.Config) dataset.Options {
 	o := dataset.DefaultOptions()
 	o.MaxBin = cfg.MaxBin

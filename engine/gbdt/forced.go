@@ -7,15 +7,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"cloister/engine/dataset"
 	"cloister/engine/lightgbm"
 	"cloister/engine/tree"
 )
 
-// maxForcedBytes bounds a file of forced splits; a tree of the most leaves
-// needs less.
+// maxForcedBytes bounds a file of forced splits or bins.
 const maxForcedBytes = 32 << 20
+
+// maxForcedFeature bounds what a short file of forced bins makes.
+const maxForcedFeature = 1 << 20
 
 // forcedNode is a split as the file has it.
 type forcedNode struct {
@@ -103,12 +106,11 @@ func forcedSplits(cfg *lightgbm.Config, train *dataset.Dataset) (*tree.ForcedSpl
 	if cfg.ForcedsplitsFilename == "" {
 		return nil, nil //nolint:nilnil // none are forced
 	}
-	f, err := os.Open(cfg.ForcedsplitsFilename)
-	if err != nil {
-		return nil, fmt.Errorf("forcedsplits_filename: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	root, err := ReadForcedSplits(cfg.ForcedsplitsFilename, f)
+	var root *tree.ForcedSplit
+	err := open("forcedsplits_filename", cfg.ForcedsplitsFilename, func(name string, r io.Reader) (err error) {
+		root, err = ReadForcedSplits(name, r)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -136,4 +138,66 @@ func checkForced(s *tree.ForcedSplit, usable []bool) error {
 		return err
 	}
 	return checkForced(s.Right, usable)
+}
+
+// open reads the file that a parameter names.
+func open(parameter, name string, read func(name string, r io.Reader) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", parameter, err)
+	}
+	defer func() { _ = f.Close() }()
+	return read(name, f)
+}
+
+// forcedBounds is an entry of a file of forced bins.
+type forcedBounds struct {
+	Feature *int      `json:"feature"`
+	Bounds  []float64 `json:"bin_upper_bound"`
+}
+
+// ReadForcedBins reads bin borders in LightGBM's JSON: a list of objects with
+// the fields feature (a column's number) and bin_upper_bound (a list of
+// numbers). The result has a list for every feature up to the last one named,
+// as dataset.Options.ForcedBins has. Name is the file's name in errors.
+func ReadForcedBins(name string, r io.Reader) ([][]float64, error) {
+	var list []forcedBounds
+	if err := decodeJSON(name, r, &list); err != nil {
+		return nil, err
+	}
+	var bins [][]float64
+	for i, e := range list {
+		switch {
+		case e.Feature == nil:
+			return nil, fmt.Errorf("%s: entry %d: feature is missing", name, i+1)
+		case *e.Feature < 0 || *e.Feature >= maxForcedFeature:
+			return nil, fmt.Errorf("%s: entry %d: feature %d is not a column's number", name, i+1, *e.Feature)
+		case e.Bounds == nil:
+			return nil, fmt.Errorf("%s: entry %d: bin_upper_bound is missing", name, i+1)
+		}
+		if missing := *e.Feature + 1 - len(bins); missing > 0 {
+			bins = append(bins, make([][]float64, missing)...)
+		}
+		if bins[*e.Feature] != nil {
+			return nil, fmt.Errorf("%s: entry %d: feature %d has an entry already", name, i+1, *e.Feature)
+		}
+		bounds := slices.Clone(e.Bounds)
+		slices.Sort(bounds)
+		bins[*e.Feature] = slices.Compact(bounds)
+	}
+	return bins, nil
+}
+
+// ForcedBins reads the file of forcedbins_filename, for
+// dataset.Options.ForcedBins; nil if there is none.
+func ForcedBins(cfg *lightgbm.Config) ([][]float64, error) {
+	if cfg.ForcedbinsFilename == "" {
+		return nil, nil
+	}
+	var bins [][]float64
+	err := open("forcedbins_filename", cfg.ForcedbinsFilename, func(name string, r io.Reader) (err error) {
+		bins, err = ReadForcedBins(name, r)
+		return err
+	})
+	return bins, err
 }

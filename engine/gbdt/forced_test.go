@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"cloister/engine/dataset"
 	"cloister/engine/gbdt"
 	"cloister/engine/tree"
 
@@ -76,6 +78,101 @@ func FuzzReadForcedSplits(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReadForcedBins(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		text, err string
+		want      [][]float64
+	}{
+		"two features": {
+			text: `[{"feature": 2, "bin_upper_bound": [0.5, 0.3, 0.5]}, {"feature": 0, "bin_upper_bound": []}]`,
+			want: [][]float64{{}, nil, {0.3, 0.5}},
+		},
+		"none":         {text: "[]"},
+		"object":       {text: `{"feature": 1}`, err: "f.json:1: "},
+		"no feature":   {text: `[{"feature": 0, "bin_upper_bound": [1]}, {"bin_upper_bound": [1]}]`, err: "f.json: entry 2: feature is missing"},
+		"no bounds":    {text: `[{"feature": 0}]`, err: "f.json: entry 1: bin_upper_bound is missing"},
+		"negative":     {text: `[{"feature": -4, "bin_upper_bound": [1]}]`, err: "f.json: entry 1: feature -4 is not"},
+		"far too many": {text: `[{"feature": 2000000000, "bin_upper_bound": [1]}]`, err: "f.json: entry 1: feature 2000000000 is not"},
+		"twice":        {text: `[{"feature": 0, "bin_upper_bound": [1]}, {"feature": 0, "bin_upper_bound": [2]}]`, err: "f.json: entry 2: feature 0 has an entry already"},
+		"text":         {text: "[{\"feature\": 0,\n\"bin_upper_bound\": [\"a\"]}]", err: "f.json:2: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := gbdt.ReadForcedBins("f.json", strings.NewReader(test.text))
+			if test.err != "" {
+				if err == nil || !strings.HasPrefix(err.Error(), test.err) {
+					t.Errorf("error %v, want %s", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func FuzzReadForcedBins(f *testing.F) {
+	for _, seed := range []string{
+		`[{"feature": 2, "bin_upper_bound": [0.5, 0.3, 0.5]}, {"feature": 0, "bin_upper_bound": []}]`,
+		`[]`, `null`, `{}`, `[{"feature": 1e9, "bin_upper_bound": [1e999]}]`, `[{"bin_upper_bound": 1}]`, `[null]`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		bins, err := gbdt.ReadForcedBins("f", strings.NewReader(text))
+		if err != nil && (bins != nil || !strings.HasPrefix(err.Error(), "f:")) {
+			t.Errorf("error %q with bins %v", err, bins)
+		}
+		for feature, bounds := range bins {
+			if !slices.IsSorted(bounds) {
+				t.Errorf("feature %d: bounds %v are not in order", feature, bounds)
+			}
+		}
+	})
+}
+
+func TestForcedBinsAreThresholds(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "bins.json")
+	if err := os.WriteFile(file, []byte(`[{"feature": 0, "bin_upper_bound": [0.31, 0.62]}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(t, "objective=regression", "num_iterations=5", "max_bin=3", "forcedbins_filename="+file)
+	opt := gbdt.DatasetOptions(cfg)
+	var err error
+	if opt.ForcedBins, err = gbdt.ForcedBins(cfg); err != nil {
+		t.Fatal(err)
+	}
+	d, _, err := dataset.FromMatrix(context.Background(), table(1, 2000), opt, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	splits := 0
+	for _, tr := range train(t, cfg, d, gbdt.Options{}).Model().Trees {
+		for node, f := range tr.SplitFeature {
+			if f != 0 {
+				continue
+			}
+			splits++
+			if v := tr.Threshold[node]; v != 0.31 && v != 0.62 {
+				t.Errorf("threshold %g, want 0.31 or 0.62", v)
+			}
+		}
+	}
+	if splits == 0 {
+		t.Error("no split on the feature with forced bins")
+	}
+	cfg.ForcedbinsFilename += ".none"
+	if _, err := gbdt.ForcedBins(cfg); err == nil || !strings.HasPrefix(err.Error(), "forcedbins_filename: open ") {
+		t.Errorf("error %v for a file that is not there", err)
+	}
 }
 
 func TestForcedSplitsOfATraining(t *testing.T) {

@@ -107,7 +107,7 @@ func dataset() []Parameter {
 		{
 			Name: "forcedbins_filename", Type: String,
 			Text:   "JSON file with bin borders that are used in any case.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "save_binary", Aliases: []string{"is_save_binary", "is_save_binary_file"},
