@@ -25,10 +25,20 @@ func treeOptions(cfg *lightgbm.Config) tree.Options {
 	if cfg.MonotoneConstraintsMethod == "intermediate" {
 		o.MonotoneMethod = tree.MonotoneIntermediate
 	}
+	if c := costOptions(cfg); c.Tradeoff < 1 || c.Split > 0 || c.Coupled != nil || c.Lazy != nil {
+		o.Costs = c
+	}
 	if cfg.HistogramPoolSize > 0 {
 		o.HistogramMemory = int(cfg.HistogramPoolSize * (1 << 20))
 	}
 	return o
+}
+
+func costOptions(cfg *lightgbm.Config) *tree.CostOptions {
+	return &tree.CostOptions{
+		Tradeoff: cfg.CEGBTradeoff, Split: cfg.CEGBPenaltySplit,
+		Coupled: cfg.CEGBPenaltyFeatureCoupled, Lazy: cfg.CEGBPenaltyFeatureLazy,
+	}
 }
 
 // model assembles the trained ensemble.

@@ -12,8 +12,17 @@ import (
 // training data.
 func checkSplits(cfg *lightgbm.Config, train *dataset.Dataset, loss objective.Objective) error {
 	features := len(train.FeatureNames)
-	if n := len(cfg.FeatureContri); n != 0 && n != features {
-		return fmt.Errorf("feature_contri has %d values, but the training data has %d features: give one for each", n, features)
+	for _, p := range []struct {
+		name   string
+		values []float64
+	}{
+		{"feature_contri", cfg.FeatureContri},
+		{"cegb_penalty_feature_coupled", cfg.CEGBPenaltyFeatureCoupled},
+		{"cegb_penalty_feature_lazy", cfg.CEGBPenaltyFeatureLazy},
+	} {
+		if n := len(p.values); n != 0 && n != features {
+			return fmt.Errorf("%s has %d values, but the training data has %d features: give one for each", p.name, n, features)
+		}
 	}
 	for i, group := range cfg.InteractionConstraints {
 		for _, f := range group {

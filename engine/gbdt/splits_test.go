@@ -55,6 +55,7 @@ func TestSplitParametersFitTheData(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ settings, want string }{
 		"feature_contri":          {"feature_contri=1,2", "feature_contri has 2 values, but the training data has 8 features"},
+		"cegb":                    {"cegb_penalty_feature_lazy=1", "cegb_penalty_feature_lazy has 1 values"},
 		"interaction_constraints": {"interaction_constraints=[0,1],[2,8]", "interaction_constraints: group 2 names feature 8, but the training data has features 0 to 7"},
 		"monotone_constraints":    {"monotone_constraints=1,0,-1", "monotone_constraints has 3 values, but the training data has 8 features"},
 		"monotone category":       {"monotone_constraints=1,0,0,0,0,1,0,0", "monotone_constraints: feature 5 (Column_5) is categorical"},

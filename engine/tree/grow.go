@@ -29,6 +29,7 @@ type Grower struct {
 	fix    fixed
 	rows   []uint32
 
+	costs   *costs // nil for none
 	key     uint64 // of the tree
 	columns []bool // that the tree may split on
 }
@@ -57,12 +58,14 @@ func NewGrower(d *dataset.Dataset, pool *parallel.Pool, opt Options) *Grower {
 		opt.Monotone = nil
 	}
 	g := &Grower{data: d, pool: pool, opt: opt, build: newBuilder(d, pool), packed: make([]int64, d.Rows)}
+	g.costs = newCosts(opt.Costs, len(d.Columns), d.Rows)
 	g.part.pool = pool
 	g.bytes = transpose(d, pool)
 	g.searchers = make([]searcher, 2*pool.Threads())
 	g.found = make([]split, 2*pool.Threads())
 	for i := range g.searchers {
 		g.searchers[i] = newSearcher(d, &g.opt, &g.fix)
+		g.searchers[i].costs = g.costs
 	}
 	memory := opt.HistogramMemory
 	if memory <= 0 {
@@ -180,6 +183,7 @@ func (g *Grower) split(out *Grown, at int) {
 		g.release(&out.leaves[at])
 		return
 	}
+	cheaper := g.costs != nil && g.costs.pay(s.column, g.rows[parent.begin:parent.end])
 	node := out.addNode(g.data, at, &s)
 	left := leaf{begin: parent.begin, end: parent.begin + nLeft, total: s.left, parent: node}
 	right := leaf{begin: left.end, end: parent.end, total: parent.total - s.left, parent: node, right: true}
@@ -194,6 +198,9 @@ func (g *Grower) split(out *Grown, at int) {
 	out.leaves[at] = left
 	out.leaves = append(out.leaves, right)
 	g.boundOthers(out.leaves, at)
+	if cheaper {
+		g.searchOthers(out.leaves, at)
+	}
 	g.trim(out.leaves)
 }
 
@@ -261,6 +268,7 @@ func (g *Grower) searchColumns(s *searcher, l *leaf, lo, hi int) split {
 		return best
 	}
 	terms := s.terms(l, g.key)
+	terms.members = g.rows[l.begin:l.end]
 	for c := lo; c < hi; c++ {
 		if l.drawn != nil && !l.drawn[c] {
 			continue

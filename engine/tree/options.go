@@ -34,6 +34,9 @@ type Options struct {
 	// FeatureContri has a factor on the gain of every feature's splits; nil
 	// means 1 for all.
 	FeatureContri []float64
+	// Costs are the penalties of cost-effective gradient boosting; nil for
+	// none.
+	Costs *CostOptions
 	// Forced is the split of the root that every tree starts with; nil for
 	// none.
 	Forced *ForcedSplit

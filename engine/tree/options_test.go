@@ -19,6 +19,12 @@ var optionSets = map[string]func(*Options){
 		o.FeatureContri = []float64{0.1, 0.2, 0.3, 0.4, 1, 1, 1, 1, 2, 2, 0}
 	},
 	"path_smooth": func(o *Options) { o.PathSmooth, o.L1, o.MaxDeltaStep = 20, 1, 20 },
+	"cegb": func(o *Options) {
+		o.Costs = &CostOptions{
+			Tradeoff: 0.8, Split: 0.01, Coupled: []float64{9, 90, 900, 9, 90, 900, 9, 90, 900, 9, 90},
+			Lazy: []float64{0.01, 0.02, 0, 0.01, 0.02, 0, 0.01, 0.02, 0, 0.01, 0.02},
+		}
+	},
 	"forced": func(o *Options) {
 		o.Forced = &ForcedSplit{
 			Feature: 4, Threshold: 1, Left: &ForcedSplit{Feature: 3, Threshold: 2},

@@ -49,6 +49,7 @@ type searcher struct {
 	pick     int    // the only threshold to try on the column, or -1
 	monotone int8   // how values must follow the column
 
+	costs *costs   // nil for none
 	order []catBin // working memory of the categorical search
 }
 
@@ -70,13 +71,14 @@ type leafTerms struct {
 	floor     float64 // shift - noise: gains from here on may be gains
 	catShift  float64 // the same for splits of categories
 	catFloor  float64
-	hessLeast int64   // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
-	hessMost  int64   // and the most, so that the other child has the least
-	least     int     // least rows of a child
-	output    float64 // value of the leaf
-	limit     bounds  // of its children's values
-	penalty   float64 // factor on gains of splits on monotone features
-	draw      uint64  // random bits of tree and leaf, for extra_trees
+	hessLeast int64    // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
+	hessMost  int64    // and the most, so that the other child has the least
+	least     int      // least rows of a child
+	output    float64  // value of the leaf
+	limit     bounds   // of its children's values
+	penalty   float64  // factor on gains of splits on monotone features
+	members   []uint32 // its rows, for costs
+	draw      uint64   // random bits of tree and leaf, for extra_trees
 }
 
 func (s *searcher) terms(l *leaf, key uint64) leafTerms {
@@ -189,6 +191,9 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	}
 	if s.opt.FeatureContri != nil {
 		got.gain *= s.opt.FeatureContri[c.Feature]
+	}
+	if s.costs != nil {
+		got.gain -= s.costs.of(column, c.Feature, t.members)
 	}
 	if s.monotone != 0 {
 		got.gain *= t.penalty

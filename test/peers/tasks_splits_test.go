@@ -56,6 +56,14 @@ var splitTasks = []task{
 			"monotone_constraints_method": "intermediate", "monotone_penalty": "0.5",
 		},
 	},
+	{
+		name: "cegb", metric: score.RMSE, tables: made(&synth.Dense{Seed: 39, Columns: 8}, 6_000),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "regression", "num_iterations": "60", "cegb_tradeoff": "0.7", "cegb_penalty_split": "0.001",
+			"cegb_penalty_feature_coupled": "20,20,20,20,100,100,300,300", "cegb_penalty_feature_lazy": "0,0,0.01,0.02,0.01,0,0.02,0",
+		},
+	},
 }
 
 func init() { tasks = append(tasks, splitTasks...) }

@@ -273,22 +273,22 @@ func constraints() []Parameter {
 		{
 			Name: "cegb_tradeoff", Type: Float, Default: "1.0", Bounds: []Bound{atLeast(0)},
 			Text:   "Cost-effective boosting: factor on all its penalties.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "cegb_penalty_split", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)},
 			Text:   "Cost-effective boosting: penalty of a split.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "cegb_penalty_feature_lazy", Type: Floats, Neutral: neutral("==", 0),
 			Text:   "Cost-effective boosting: penalty of each feature for every row that uses it first.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "cegb_penalty_feature_coupled", Type: Floats, Neutral: neutral("==", 0),
 			Text:   "Cost-effective boosting: penalty of each feature for its first use in the model.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "path_smooth", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)},
