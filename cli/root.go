@@ -60,6 +60,7 @@ func (a *app) newRootCommand() *cobra.Command {
 	root.AddCommand(
 		a.newTrainCommand(),
 		a.newPredictCommand(),
+		a.newInspectCommand(),
 		a.newVersionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
