@@ -153,6 +153,11 @@ func scorerFor(cfg *lightgbm.Config, model *lightgbm.Model) (*scorer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.PredEarlyStop {
+		if p, _, err = model.EarlyStop(p, cfg.PredEarlyStopFreq, cfg.PredEarlyStopMargin); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case cfg.PredictLeafIndex:
 		return leafScorer(p), nil

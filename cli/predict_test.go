@@ -254,3 +254,27 @@ func TestColumnsByPlace(t *testing.T) {
 		wantNumbers(t, run(t, b.String(), "predict", "data=-", "input_model="+model, "output_result=-"), f.Output, 1e-12)
 	})
 }
+
+func TestPredictionStopsEarly(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(fixtures, "earlystop", "scores.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Model       string
+		Freq, Start int
+		Margin      float64
+		Raw         [][]float64
+	}
+	if err := json.Unmarshal(text, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		f, model := readFixture(t, c.Model)
+		got := run(t, f.csv(), "predict", "data=-", "input_model="+model, "output_result=-", "predict_raw_score=true",
+			"start_iteration_predict="+strconv.Itoa(c.Start), "pred_early_stop=true",
+			"pred_early_stop_freq="+strconv.Itoa(c.Freq), "pred_early_stop_margin="+strconv.FormatFloat(c.Margin, 'g', -1, 64))
+		wantNumbers(t, got, c.Raw, 1e-12)
+	}
+}

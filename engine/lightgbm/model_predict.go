@@ -14,6 +14,7 @@ type Predictor struct {
 	features  int
 	ensemble  *tree.Ensemble
 	transform Transform
+	stop      *earlyStop // nil if every tree counts
 }
 
 // Predictor prepares prediction with num iterations from start, in the terms
@@ -60,6 +61,9 @@ func (p *Predictor) Raw(row, out []float64) error {
 	clear(out)
 	for i, t := range p.trees {
 		out[i%p.models] += t.Predict(row)
+		if p.stop != nil && p.stop.isDue(i, p.models) && p.stop.isClear(out) {
+			break
+		}
 	}
 	return nil
 }
@@ -74,6 +78,9 @@ func (p *Predictor) RawSparse(index []int32, value, out []float64) error {
 	clear(out)
 	for i, t := range p.trees {
 		out[i%p.models] += t.PredictSparse(index, value)
+		if p.stop != nil && p.stop.isDue(i, p.models) && p.stop.isClear(out) {
+			break
+		}
 	}
 	return nil
 }
@@ -83,6 +90,9 @@ func (p *Predictor) RawSparse(index []int32, value, out []float64) error {
 // bits, and allocates nothing per row.
 func (p *Predictor) RawRows(values, out []float64) error {
 	clear(out)
+	if p.stop != nil {
+		return p.stop.addRows(p.ensemble, values, p.features, p.models, out)
+	}
 	return p.ensemble.AddScores(values, p.features, 0, p.ensemble.Iterations(), out)
 }
 

@@ -168,17 +168,17 @@ func predict() []Parameter {
 		{
 			Name: "pred_early_stop", Type: Bool, Default: "false", Unsaved: true, OnlyWith: "task=predict",
 			Text:   "Leave out later trees for rows whose class or rank is clear; predictions may change.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "pred_early_stop_freq", Type: Int, Default: "10", Unsaved: true, OnlyWith: "pred_early_stop=true",
 			Text:   "Iterations between looks at the margin.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "pred_early_stop_margin", Type: Float, Default: "10.0", Unsaved: true, OnlyWith: "pred_early_stop=true",
 			Text:   "Margin at which later trees are left out.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "output_result",
