@@ -60,6 +60,10 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	if err := checkPositions(cfg); err != nil {
 		return err
 	}
+	conversion, err := a.conversionAfter(cfg)
+	if err != nil {
+		return err
+	}
 	data, err := a.loadTraining(ctx, cfg)
 	if err != nil {
 		return err
@@ -73,6 +77,9 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	model := booster.Model()
 	size, err := a.saveModel(cfg.OutputModel, model)
 	if err != nil {
+		return err
+	}
+	if _, err := a.saveSource(conversion, model); err != nil {
 		return err
 	}
 	summary := trainSummary{

@@ -339,11 +339,11 @@ type Config struct {
 	OutputResult string
 
 	// ConvertModelLanguage is the parameter convert_model_language. Language
-	// of the source code that a model is turned into; with task=train the
-	// model is converted too.
+	// of the source code that a model is turned into: cpp (if not set) or go.
+	// If it is set, task=train writes the source code too.
 	ConvertModelLanguage string
 	// ConvertModel is the parameter convert_model. File that the source code
-	// is written to.
+	// is written to; the default for Go ends in .go.
 	ConvertModel string
 
 	// ObjectiveSeed is the parameter objective_seed. Seed of objectives that

@@ -198,14 +198,14 @@ func convert() []Parameter {
 	return []Parameter{
 		{
 			Name: "convert_model_language", Type: String, Unsaved: true,
-			Text:   "Language of the source code that a model is turned into; with task=train the model is converted too.",
-			Status: NotYet,
+			Text:   "Language of the source code that a model is turned into: cpp (if not set) or go. If it is set, task=train writes the source code too.",
+			Status: Supported,
 		},
 		{
 			Name: "convert_model", Aliases: []string{"convert_model_file"},
-			Type: String, Default: "gbdt_prediction.cpp", Unsaved: true, OnlyWith: "task=convert_model",
-			Text:   "File that the source code is written to.",
-			Status: NotYet,
+			Type: String, Default: "gbdt_prediction.cpp", Unsaved: true,
+			Text:   "File that the source code is written to; the default for Go ends in .go.",
+			Status: Supported,
 		},
 	}
 }
