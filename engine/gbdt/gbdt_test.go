@@ -129,12 +129,14 @@ func TestReproducibleModels(t *testing.T) {
 		"intermediate":  {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_constraints_method=intermediate", "56837aedf864e880"},
 		"cegb":          {"objective=regression cegb_penalty_split=1e-4 cegb_penalty_feature_coupled=1,2,3,4,5,6,7,8 cegb_penalty_feature_lazy=.001,.002,.001,.001,0,0,0,0", "1ceeee8ec5e1a599"},
 		"interactions":  {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
+		"balanced":      {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
+		"queries":       {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, threads := range []string{"1", "2", "3", "8"} {
 				cfg := config(t, append(strings.Fields(test.settings), "num_iterations=8", "num_threads="+threads)...)
-				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), name), nil), gbdt.Options{}).Model()
+				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), cfg.Objective), nil), gbdt.Options{}).Model()
 				sum := sha256.Sum256([]byte(text(t, m)))
 				if got := hex.EncodeToString(sum[:8]); got != test.want {
 					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)

@@ -97,7 +97,9 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	}
 	t.grad = make([]float32, len(scores))
 	t.hess = make([]float32, len(scores))
-	t.sampler = newRowSampler(cfg, train)
+	if t.sampler, err = newRowSampler(cfg, train); err != nil {
+		return nil, err
+	}
 	t.columns = newColumnSampler(cfg, len(train.Columns))
 	return t, nil
 }

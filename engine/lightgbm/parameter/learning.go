@@ -50,15 +50,15 @@ func learning() []Parameter {
 		},
 		{
 			Name: "pos_bagging_fraction", Aliases: []string{"pos_sub_row", "pos_subsample", "pos_bagging"},
-			Type: Float, Default: "1.0", Bounds: fraction(),
+			Type: Float, Default: "1.0", Bounds: fraction(), OnlyWith: "objective=binary",
 			Text:   "Part of the positive rows that a bag has, for objective=binary; replaces bagging_fraction.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "neg_bagging_fraction", Aliases: []string{"neg_sub_row", "neg_subsample", "neg_bagging"},
-			Type: Float, Default: "1.0", Bounds: fraction(),
+			Type: Float, Default: "1.0", Bounds: fraction(), OnlyWith: "objective=binary",
 			Text:   "Part of the negative rows that a bag has, for objective=binary; replaces bagging_fraction.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "bagging_freq", Aliases: []string{"subsample_freq"}, Type: Int, Default: "0",
@@ -73,7 +73,7 @@ func learning() []Parameter {
 		{
 			Name: "bagging_by_query", Type: Bool, Default: "false",
 			Text:   "Choose whole queries instead of rows.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "feature_fraction", Aliases: []string{"sub_feature", "colsample_bytree"},

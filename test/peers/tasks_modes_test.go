@@ -1,0 +1,32 @@
+//go:build peers
+
+package peers_test
+
+import (
+	"cloister/test/peers/peer"
+	"cloister/test/peers/score"
+	"cloister/test/peers/synth"
+)
+
+// modeTasks compare how rows are sampled and trees are combined.
+var modeTasks = []task{
+	{
+		name: "balanced bagging", metric: score.LogLoss,
+		tables: made(&synth.Dense{Seed: 51, Columns: 16, Kind: synth.Binary}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "60",
+			"pos_bagging_fraction": "0.9", "neg_bagging_fraction": "0.4", "bagging_freq": "1",
+		},
+	},
+	{
+		name: "bagging_by_query", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 52, Columns: 16}, 300),
+		seeds: 12, sampled: true,
+		config: peer.Config{
+			"objective": "lambdarank", "num_iterations": "40",
+			"bagging_by_query": "true", "bagging_fraction": "0.6", "bagging_freq": "1",
+		},
+	},
+}
+
+func init() { tasks = append(tasks, modeTasks...) }
