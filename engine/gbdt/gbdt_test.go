@@ -131,6 +131,8 @@ func TestReproducibleModels(t *testing.T) {
 		"interactions":  {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
 		"balanced":      {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
 		"queries":       {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
+		"goss":          {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
+		"goss classes":  {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,11 +15,31 @@ const (
 	streamBagging uint64 = iota + 1
 	streamColumns
 	streamRounding
+	streamGradients
 )
 
 // roundingKey makes the rounding of gradients differ from tree to tree.
 func roundingKey(iteration, model int) uint64 {
 	return random.Hash(0, streamRounding, uint64(iteration), uint64(model))
+}
+
+// sampler draws the rows that each iteration trains on.
+type sampler interface {
+	// sample returns the rows of an iteration, ascending; nil means all. It may
+	// change the gradients; row i of model k is at k·rows+i.
+	sample(pool *parallel.Pool, iteration int, grad, hess []float32) []uint32
+	// left returns the rows that were not drawn; never nil after a draw.
+	left() []uint32
+	// amplifies reports whether sample changes the iteration's gradients, so
+	// that hessians are not constant.
+	amplifies(iteration int) bool
+}
+
+func newSampler(cfg *lightgbm.Config, d *dataset.Dataset) (sampler, error) {
+	if cfg.DataSampleStrategy == "goss" {
+		return newGradientSampler(cfg, d.Rows), nil
+	}
+	return newRowSampler(cfg, d)
 }
 
 // rowSampler draws the rows that each iteration trains on (bagging). Whether
@@ -51,8 +71,8 @@ func (s *rowSampler) on() bool {
 
 const sampleChunk = 1 << 14
 
-// sample returns the rows of an iteration, ascending; nil means all.
-func (s *rowSampler) sample(pool *parallel.Pool, iteration int) []uint32 {
+// sample implements sampler.
+func (s *rowSampler) sample(pool *parallel.Pool, iteration int, _, _ []float32) []uint32 {
 	if !s.on() {
 		return nil
 	}
@@ -128,7 +148,10 @@ func (s *rowSampler) sampleQueries(key uint64) {
 	}
 }
 
-// left returns the rows that were not drawn; never nil after a draw.
+// amplifies implements sampler.
+func (s *rowSampler) amplifies(int) bool { return false }
+
+// left implements sampler.
 func (s *rowSampler) left() []uint32 {
 	if s.rest == nil {
 		return []uint32{}

@@ -89,3 +89,21 @@ func TestBaggingByQuery(t *testing.T) {
 		t.Errorf("no queries: error %v", err)
 	}
 }
+
+// TestGOSSScoresAreTheModels checks that rows left out are scored too, with all
+// rows as large as each other (absolute errors) and not.
+func TestGOSSScoresAreTheModels(t *testing.T) {
+	t.Parallel()
+	for _, objective := range []string{"regression", "regression_l1"} {
+		cfg := config(t, "objective="+objective, "data_sample_strategy=goss", "learning_rate=0.5", "metric=l2", "num_iterations=8", "is_provide_training_metric=true")
+		raw := table(22, 3000)
+		b := train(t, cfg, load(t, cfg, raw, nil), gbdt.Options{})
+		if got, want := meanSquare(t, b.Model(), raw), b.Evaluations()[0].Value; math.Abs(got-want) > 1e-9*want {
+			t.Errorf("%s: the model's l2 is %.15g, training said %.15g", objective, got, want)
+		}
+		rows := rootRows(b.Model())
+		if want := int64(900); rows[0] != 3000 || objective == "regression" && rows[2] != want {
+			t.Errorf("%s: trees have %v rows, want 3000 while warming up, then %d", objective, rows, want)
+		}
+	}
+}

@@ -27,7 +27,7 @@ type trainer struct {
 	models int // trees per iteration
 
 	grower     *tree.Grower
-	sampler    *rowSampler
+	sampler    sampler
 	columns    *columnSampler
 	scores     []float64 // of the training set, model after model
 	grad, hess []float32
@@ -97,7 +97,7 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	}
 	t.grad = make([]float32, len(scores))
 	t.hess = make([]float32, len(scores))
-	if t.sampler, err = newRowSampler(cfg, train); err != nil {
+	if t.sampler, err = newSampler(cfg, train); err != nil {
 		return nil, err
 	}
 	t.columns = newColumnSampler(cfg, len(train.Columns))
@@ -207,7 +207,7 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 	}
 	base := t.baseScores()
 	t.loss.Gradients(t.pool, t.iteration, t.scores, t.grad, t.hess)
-	rows := t.sampler.sample(t.pool, t.iteration)
+	rows := t.sampler.sample(t.pool, t.iteration, t.grad, t.hess)
 	grown := false
 	trees := make([]*tree.Tree, t.models)
 	for k := range trees {
@@ -242,7 +242,7 @@ func (t *trainer) grow(ctx context.Context, k int, rows []uint32) (*tree.Grown, 
 	n := t.data.Rows
 	made, err := t.grower.Grow(ctx, tree.Gradients{
 		Grad: t.grad[k*n : (k+1)*n], Hess: t.hess[k*n : (k+1)*n],
-		ConstantHessian: t.loss.ConstantHessian(), Key: roundingKey(t.iteration, k),
+		ConstantHessian: t.loss.ConstantHessian() && !t.sampler.amplifies(t.iteration), Key: roundingKey(t.iteration, k),
 	}, rows, t.columns.sample(t.iteration, k))
 	if errors.Is(err, tree.ErrNotFinite) {
 		return nil, fmt.Errorf("iteration %d: %w: lower learning_rate or check the labels", t.iteration+1, err)

@@ -27,6 +27,27 @@ var modeTasks = []task{
 			"bagging_by_query": "true", "bagging_fraction": "0.6", "bagging_freq": "1",
 		},
 	},
+	{
+		name: "goss", metric: score.RMSE, tables: made(&synth.Dense{Seed: 53, Columns: 16, Noise: 1}, 6_000),
+		seeds: 12, sampled: true,
+		config: peer.Config{"objective": "regression", "num_iterations": "80", "data_sample_strategy": "goss"},
+	},
+	{
+		name: "goss: binary", metric: score.LogLoss,
+		tables: made(&synth.Dense{Seed: 54, Columns: 16, Kind: synth.Binary, Missing: 0.1}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "60", "boosting": "goss", "top_rate": "0.3", "other_rate": "0.2",
+		},
+	},
+	{
+		name: "goss: classes", metric: score.MultiLogLoss,
+		tables: made(&synth.Dense{Seed: 55, Columns: 12, Kind: synth.Multiclass, Classes: 4}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "multiclass", "num_class": "4", "num_iterations": "40", "data_sample_strategy": "goss",
+		},
+	},
 }
 
 func init() { tasks = append(tasks, modeTasks...) }

@@ -186,12 +186,12 @@ func sampling() []Parameter {
 		{
 			Name: "top_rate", Type: Float, Default: "0.2", Bounds: zeroToOne(), OnlyWith: "data_sample_strategy=goss",
 			Text:   "Part of the rows that is kept for its large gradients.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "other_rate", Type: Float, Default: "0.1", Bounds: zeroToOne(), OnlyWith: "data_sample_strategy=goss",
 			Text:   "Part of the rows that is drawn from those with small gradients.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "min_data_per_group", Type: Int, Default: "100", Bounds: []Bound{above(0)},
