@@ -34,6 +34,7 @@ type trainer struct {
 	valid      []validState
 	own        []metric.Metric // on the training set
 	watch      *watch
+	forest     *forest // of boosting=rf, else nil
 
 	trees     []*tree.Tree
 	iteration int
@@ -101,6 +102,11 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 		return nil, err
 	}
 	t.columns = newColumnSampler(cfg, len(train.Columns))
+	if cfg.Boosting == "rf" {
+		if t.forest, err = t.newForest(); err != nil {
+			return nil, err
+		}
+	}
 	return t, nil
 }
 
@@ -116,6 +122,9 @@ func (t *trainer) checkInitModel() error {
 	if m.MaxFeatureIndex+1 != len(t.data.FeatureNames) {
 		return fmt.Errorf("input_model was trained on %s, the training data has %d",
 			counted(m.MaxFeatureIndex+1, "feature"), len(t.data.FeatureNames))
+	}
+	if forest := t.cfg.Boosting == "rf"; m.AverageOutput != forest {
+		return fmt.Errorf("input_model and boosting=%s do not fit: a random forest is continued by boosting=rf, and only such", t.cfg.Boosting)
 	}
 	if t.data.InitScore == nil {
 		return errors.New("input_model needs the initial scores of the training data")
@@ -205,6 +214,9 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	if t.forest != nil {
+		return t.growForest(ctx)
+	}
 	base := t.baseScores()
 	t.loss.Gradients(t.pool, t.iteration, t.scores, t.grad, t.hess)
 	rows := t.sampler.sample(t.pool, t.iteration, t.grad, t.hess)
@@ -222,7 +234,7 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 			continue
 		}
 		grown = true
-		t.renew(made, k)
+		t.renew(made, t.scores[k*t.data.Rows:(k+1)*t.data.Rows])
 		made.Tree.Shrink(t.cfg.LearningRate)
 		t.addScores(made, k, rows)
 		if math.Abs(base[k]) > minBase {
@@ -309,13 +321,13 @@ func (t *trainer) shift(k int, v float64) {
 }
 
 // renew replaces leaf values where the loss has a better one than Newton's
-// step (the median for absolute errors).
-func (t *trainer) renew(made *tree.Grown, k int) {
+// step (the median for absolute errors). Scores are the model's, without the
+// tree.
+func (t *trainer) renew(made *tree.Grown, scores []float64) {
 	r, ok := t.loss.(objective.Renewer)
 	if !ok {
 		return
 	}
-	scores := t.scores[k*t.data.Rows : (k+1)*t.data.Rows]
 	t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
 		made.Tree.LeafValue[leaf] = r.RenewLeaf(made.Rows(leaf), scores)
 	})

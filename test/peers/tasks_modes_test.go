@@ -48,6 +48,41 @@ var modeTasks = []task{
 			"objective": "multiclass", "num_class": "4", "num_iterations": "40", "data_sample_strategy": "goss",
 		},
 	},
+	{
+		name: "forest", metric: score.RMSE, tables: made(&synth.Dense{Seed: 56, Columns: 12, Noise: 1, Missing: 0.1}, 6_000),
+		seeds: 12, sampled: true,
+		config: peer.Config{
+			"objective": "regression", "boosting": "rf", "num_iterations": "50", "num_leaves": "127", "min_data_in_leaf": "5",
+			"bagging_fraction": "0.6", "bagging_freq": "1", "feature_fraction": "0.7",
+		},
+	},
+	{
+		name: "forest: binary", metric: score.LogLoss,
+		tables: made(&synth.Dense{Seed: 57, Columns: 12, Kind: synth.Binary, Categories: 2, Levels: 30}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "binary", "boosting": "rf", "num_iterations": "50", "num_leaves": "63", "categorical_feature": "0,1",
+			"bagging_fraction": "0.5", "bagging_freq": "1",
+		},
+	},
+	{
+		name: "forest: classes", metric: score.MultiLogLoss,
+		tables: made(&synth.Dense{Seed: 58, Columns: 12, Kind: synth.Multiclass, Classes: 4}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "multiclass", "num_class": "4", "boosting": "rf", "num_iterations": "30",
+			"feature_fraction": "0.5", "bagging_fraction": "0.7", "bagging_freq": "2",
+		},
+	},
+	{
+		name: "forest: absolute", metric: score.MAE,
+		tables: made(&synth.Dense{Seed: 59, Columns: 12, Tails: true}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "regression_l1", "boosting": "rf", "num_iterations": "40", "num_leaves": "63",
+			"bagging_fraction": "0.6", "bagging_freq": "1",
+		},
+	},
 }
 
 func init() { tasks = append(tasks, modeTasks...) }

@@ -33,7 +33,7 @@ func core() []Parameter {
 			Name: "boosting", Aliases: []string{"boosting_type", "boost"}, Type: Enum, Default: "gbdt", Unsaved: true,
 			Values: []Value{
 				{Name: "gbdt", Aliases: []string{"gbrt"}, Text: "gradient boosted trees"},
-				{Name: "rf", Aliases: []string{"random_forest"}, Text: "random forest", Status: NotYet},
+				{Name: "rf", Aliases: []string{"random_forest"}, Text: "random forest"},
 				{Name: "dart", Text: "boosting with dropped trees", Status: NotYet},
 				{Name: "goss", Text: "old way to write data_sample_strategy=goss"},
 			},
