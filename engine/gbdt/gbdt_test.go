@@ -146,6 +146,9 @@ func TestReproducibleModels(t *testing.T) {
 		"forest":         {"objective=regression boosting=rf bagging_freq=1 bagging_fraction=0.6 feature_fraction=0.8", "5ae21da971246e2a"},
 		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "7e10a6f35d74ff9a"},
 		"forest goss":    {"objective=huber boosting=rf data_sample_strategy=goss learning_rate=0.5", "a38fd71a48ba498a"},
+		"dart":           {"objective=binary boosting=dart skip_drop=0.2 drop_rate=0.4", "6b43deafecb0f746"},
+		"dart classes":   {"objective=multiclass num_class=3 boosting=dart uniform_drop=true max_drop=2 drop_rate=0.8 skip_drop=0", "edc9c1b0f92f09f5"},
+		"dart xgboost":   {"objective=regression boosting=dart xgboost_dart_mode=true drop_rate=0.7 skip_drop=0 data_sample_strategy=goss learning_rate=0.5", "91f521a9b25886fd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

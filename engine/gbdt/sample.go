@@ -16,6 +16,7 @@ const (
 	streamColumns
 	streamRounding
 	streamGradients
+	streamDropping
 )
 
 // roundingKey makes the rounding of gradients differ from tree to tree.

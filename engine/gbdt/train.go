@@ -35,6 +35,7 @@ type trainer struct {
 	own        []metric.Metric // on the training set
 	watch      *watch
 	forest     *forest // of boosting=rf, else nil
+	dart       *dart   // of boosting=dart, else nil
 
 	trees     []*tree.Tree
 	iteration int
@@ -102,9 +103,16 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 		return nil, err
 	}
 	t.columns = newColumnSampler(cfg, len(train.Columns))
-	if cfg.Boosting == "rf" {
+	switch cfg.Boosting {
+	case "rf":
 		if t.forest, err = t.newForest(); err != nil {
 			return nil, err
+		}
+	case "dart":
+		t.dart = &dart{cfg: cfg}
+		if t.watch.rounds > 0 {
+			t.watch.rounds = 0
+			t.log.Warn("early stopping is not for boosting=dart, which changes trees after the best iteration: it is off")
 		}
 	}
 	return t, nil
@@ -218,10 +226,16 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 		return t.growForest(ctx)
 	}
 	base := t.baseScores()
+	rate := t.cfg.LearningRate
+	if t.dart != nil {
+		t.drop()
+		rate = t.dart.rate
+	}
 	t.loss.Gradients(t.pool, t.iteration, t.scores, t.grad, t.hess)
 	rows := t.sampler.sample(t.pool, t.iteration, t.grad, t.hess)
 	grown := false
 	trees := make([]*tree.Tree, t.models)
+	scored := make([]scoredTree, t.models)
 	for k := range trees {
 		if !t.loss.ClassNeedsTraining(k) || len(t.data.Columns) == 0 {
 			continue
@@ -235,18 +249,27 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 		}
 		grown = true
 		t.renew(made, t.scores[k*t.data.Rows:(k+1)*t.data.Rows])
-		made.Tree.Shrink(t.cfg.LearningRate)
+		made.Tree.Shrink(rate)
 		t.addScores(made, k, rows)
 		if math.Abs(base[k]) > minBase {
 			made.Tree.AddBias(base[k])
 		}
-		trees[k] = made.Tree
+		trees[k], scored[k] = made.Tree, newScoredTree(made)
 	}
 	if !grown && t.iteration > 0 {
+		if t.dart != nil {
+			t.restore()
+		}
 		return false, nil
 	}
 	t.fillConstant(trees, base)
 	t.trees = append(t.trees, trees...)
+	if t.dart != nil {
+		for k := range scored {
+			scored[k].tree = trees[k]
+		}
+		t.normalize(scored)
+	}
 	return grown, nil
 }
 

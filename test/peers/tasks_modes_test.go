@@ -83,6 +83,37 @@ var modeTasks = []task{
 			"bagging_fraction": "0.6", "bagging_freq": "1",
 		},
 	},
+	{
+		name: "dart", metric: score.RMSE, tables: made(&synth.Dense{Seed: 60, Columns: 14, Noise: 1}, 6_000),
+		seeds: 12, sampled: true,
+		config: peer.Config{"objective": "regression", "boosting": "dart", "num_iterations": "80"},
+	},
+	{
+		name: "dart: uniform", metric: score.LogLoss,
+		tables: made(&synth.Dense{Seed: 61, Columns: 12, Kind: synth.Binary, Missing: 0.1}, 6_000),
+		seeds:  60, sampled: true,
+		config: peer.Config{
+			"objective": "binary", "boosting": "dart", "num_iterations": "80",
+			"uniform_drop": "true", "drop_rate": "0.2", "skip_drop": "0.3", "max_drop": "5",
+		},
+	},
+	{
+		name: "dart: as xgboost", metric: score.MultiLogLoss,
+		tables: made(&synth.Dense{Seed: 62, Columns: 12, Kind: synth.Multiclass, Classes: 4}, 6_000),
+		seeds:  12, sampled: true,
+		config: peer.Config{
+			"objective": "multiclass", "num_class": "4", "boosting": "dart", "num_iterations": "40",
+			"xgboost_dart_mode": "true", "drop_rate": "0.15", "bagging_fraction": "0.7", "bagging_freq": "1",
+		},
+	},
+	{
+		name: "dart: often", metric: score.RMSE, tables: made(&synth.Dense{Seed: 63, Columns: 10}, 4_000),
+		seeds: 20, sampled: true,
+		config: peer.Config{
+			"objective": "regression", "boosting": "dart", "num_iterations": "25", "learning_rate": "0.3",
+			"skip_drop": "0", "drop_rate": "0.5",
+		},
+	},
 }
 
 func init() { tasks = append(tasks, modeTasks...) }

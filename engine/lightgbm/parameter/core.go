@@ -34,7 +34,7 @@ func core() []Parameter {
 			Values: []Value{
 				{Name: "gbdt", Aliases: []string{"gbrt"}, Text: "gradient boosted trees"},
 				{Name: "rf", Aliases: []string{"random_forest"}, Text: "random forest"},
-				{Name: "dart", Text: "boosting with dropped trees", Status: NotYet},
+				{Name: "dart", Text: "boosting with dropped trees"},
 				{Name: "goss", Text: "old way to write data_sample_strategy=goss"},
 			},
 			Text:   "How trees are combined.",

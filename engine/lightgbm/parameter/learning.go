@@ -156,32 +156,32 @@ func sampling() []Parameter {
 			Name: "drop_rate", Aliases: []string{"rate_drop"}, Type: Float, Default: "0.1",
 			Bounds: zeroToOne(), OnlyWith: "boosting=dart",
 			Text:   "Part of the trees that is dropped in an iteration.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "max_drop", Type: Int, Default: "50", OnlyWith: "boosting=dart",
 			Text:   "Most trees dropped in an iteration; 0 or less for no limit.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "skip_drop", Type: Float, Default: "0.5", Bounds: zeroToOne(), OnlyWith: "boosting=dart",
 			Text:   "Probability that an iteration drops no tree.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "xgboost_dart_mode", Type: Bool, Default: "false", OnlyWith: "boosting=dart",
 			Text:   "Scale dropped trees as XGBoost does.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "uniform_drop", Type: Bool, Default: "false", OnlyWith: "boosting=dart",
 			Text:   "Drop every tree with the same probability instead of by weight.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "drop_seed", Type: Int, Default: "4", OnlyWith: "boosting=dart",
 			Text:   "Seed of dropping.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "top_rate", Type: Float, Default: "0.2", Bounds: zeroToOne(), OnlyWith: "data_sample_strategy=goss",
