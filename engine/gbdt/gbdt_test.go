@@ -133,16 +133,6 @@ func TestReproducibleModels(t *testing.T) {
 		"queries":        {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
 		"goss":           {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
 		"goss classes":   {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
-		"regression":     {"objective=regression", "4e3e272038c65a83"},
-		"regression_l1":  {"objective=regression_l1 lambda_l1=0.5", "446ab409d6873bdf"},
-		"poisson":        {"objective=poisson max_depth=4", "ea45f700e7def107"},
-		"binary":         {"objective=binary bagging_fraction=0.6 bagging_freq=2 feature_fraction=0.7", "a772201fd2ad7df6"},
-		"multiclass":     {"objective=multiclass num_class=3 bagging_fraction=0.5 bagging_freq=1", "a2d6cba2b1e85da2"},
-		"lambdarank":     {"objective=lambdarank feature_fraction=0.5 max_cat_to_onehot=20", "a141957f1d570185"},
-		"balanced":       {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
-		"queries":        {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
-		"goss":           {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
-		"goss classes":   {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
 		"forest":         {"objective=regression boosting=rf bagging_freq=1 bagging_fraction=0.6 feature_fraction=0.8", "5ae21da971246e2a"},
 		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "7e10a6f35d74ff9a"},
 		"forest goss":    {"objective=huber boosting=rf data_sample_strategy=goss learning_rate=0.5", "a38fd71a48ba498a"},
@@ -295,6 +285,47 @@ func TestContinuedTraining(t *testing.T) {
 	if _, err := gbdt.Train(context.Background(), cfg, load(t, cfg, raw, nil), gbdt.Options{InitModel: first}); err == nil {
 		t.Error("no error without initial scores")
 	}
+}
+
+// TestSnapshots checks that a snapshot is the model that training would have
+// ended with, also where trees are changed afterwards.
+func TestSnapshots(t *testing.T) {
+	t.Parallel()
+	for _, boosting := range []string{"gbdt", "dart", "rf"} {
+		settings := []string{"boosting=" + boosting, "bagging_fraction=0.5", "bagging_freq=1", "skip_drop=0", "drop_rate=0.5"}
+		cfg := config(t, append(settings, "num_iterations=7", "snapshot_freq=3")...)
+		d := load(t, cfg, table(10, 800), nil)
+		snapshots := map[int]string{}
+		train(t, cfg, d, gbdt.Options{OnSnapshot: func(iteration int, m *lightgbm.Model) error {
+			snapshots[iteration] = trees(t, m)
+			return nil
+		}})
+		if len(snapshots) != 2 {
+			t.Errorf("%s: %d snapshots, want 2", boosting, len(snapshots))
+		}
+		for iteration, got := range snapshots {
+			short := *cfg
+			short.NumIterations = iteration
+			if got != trees(t, train(t, &short, d, gbdt.Options{}).Model()) {
+				t.Errorf("%s: the snapshot after %d iterations is not the model of so many", boosting, iteration)
+			}
+		}
+		full := errors.New("the disk is full")
+		_, err := gbdt.Train(context.Background(), cfg, d, gbdt.Options{OnSnapshot: func(int, *lightgbm.Model) error { return full }})
+		if !errors.Is(err, full) {
+			t.Errorf("%s: error %v of OnSnapshot", boosting, err)
+		}
+	}
+}
+
+// trees is the model's text without the parameters.
+func trees(t *testing.T, m *lightgbm.Model) string {
+	t.Helper()
+	text, _, found := strings.Cut(text(t, m), "\nparameters:")
+	if !found {
+		t.Fatal("the model has no parameters")
+	}
+	return text
 }
 
 func TestNothingToSplit(t *testing.T) {

@@ -212,9 +212,20 @@ func (t *trainer) run(ctx context.Context) (*Booster, error) {
 			t.trees = t.trees[:b.best*t.models]
 			break
 		}
+		if err := t.snapshot(); err != nil {
+			return nil, err
+		}
 	}
 	b.model = t.model()
 	return b, nil
+}
+
+func (t *trainer) snapshot() error {
+	freq := t.cfg.SnapshotFreq
+	if t.opt.OnSnapshot == nil || freq <= 0 || t.iteration%freq != 0 {
+		return nil
+	}
+	return t.opt.OnSnapshot(t.iteration, t.model())
 }
 
 // boost runs one iteration and reports whether any tree could be grown.

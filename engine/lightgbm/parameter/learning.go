@@ -330,8 +330,8 @@ func files() []Parameter {
 		{
 			Name: "snapshot_freq", Aliases: []string{"save_period"}, Type: Int, Default: "-1", Unsaved: true,
 			Neutral: neutral("<=", 0),
-			Text:    "Iterations between copies of the model written during training; 0 or less for none.",
-			Status:  NotYet,
+			Text:    "Iterations between copies of the model, output_model with .snapshot_iter_N added, written during training; 0 or less for none.",
+			Status:  Supported,
 		},
 		{
 			Name: "use_quantized_grad", Type: Bool, Default: "false",
