@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,9 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 		return err
 	}
 	if err := checkPositions(cfg); err != nil {
+		return err
+	}
+	if err := checkSnapshots(cfg); err != nil {
 		return err
 	}
 	conversion, err := a.conversionAfter(cfg)
@@ -211,6 +215,14 @@ func (a *app) boost(ctx context.Context, cfg *lightgbm.Config, data *trainingDat
 			}
 			return ctx.Err()
 		},
+		OnSnapshot: func(iteration int, m *lightgbm.Model) error {
+			path := snapshotPrefix(cfg) + strconv.Itoa(iteration)
+			size, err := a.saveModel(path, m)
+			if err == nil {
+				a.log.Info("wrote a snapshot of the model", "file", path, "iterations", m.NumIterations(), "size", byteSize(float64(size)))
+			}
+			return err
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -228,6 +240,28 @@ func (a *app) boost(ctx context.Context, cfg *lightgbm.Config, data *trainingDat
 		a.log.Info("the model's metrics", attrs...)
 	}
 	return booster, nil
+}
+
+// snapshotPrefix is the path of snapshots up to the iteration.
+func snapshotPrefix(cfg *lightgbm.Config) string { return cfg.OutputModel + ".snapshot_iter_" }
+
+// checkSnapshots finds out before long work whether snapshots have a place and
+// replace no input.
+func checkSnapshots(cfg *lightgbm.Config) error {
+	if cfg.SnapshotFreq <= 0 {
+		return nil
+	}
+	if cfg.OutputModel == "-" {
+		return inputError("name a file in output_model, or leave snapshot_freq out",
+			"snapshot_freq=%d writes files beside the model, but output_model=- is standard output", cfg.SnapshotFreq)
+	}
+	for _, in := range inputs(cfg) {
+		number, ok := strings.CutPrefix(filepath.Clean(in.path), filepath.Clean(snapshotPrefix(cfg)))
+		if n, err := strconv.Atoi(number); ok && err == nil && n <= cfg.NumIterations && n%cfg.SnapshotFreq == 0 {
+			return inputError("name another output_model", "snapshot_freq=%d would replace what %s=%s reads", cfg.SnapshotFreq, in.name, in.path)
+		}
+	}
+	return nil
 }
 
 // printEvaluations writes an iteration's metrics as LightGBM's users know

@@ -53,6 +53,10 @@ type Options struct {
 	// OnIteration is called after every iteration; an error ends training and
 	// is returned.
 	OnIteration func(*Progress) error
+	// OnSnapshot, if set, is called with the model so far after every
+	// snapshot_freq iterations of this training; an error ends training and is
+	// returned. The model is valid until the call returns.
+	OnSnapshot func(iteration int, m *lightgbm.Model) error
 	// Now is the clock; nil means time.Now. It cannot change the model.
 	Now func() time.Time
 }

@@ -117,24 +117,34 @@ func labels(m dataset.Matrix, objective string) dataset.Matrix {
 func TestReproducibleModels(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ settings, want string }{
-		"regression":    {"objective=regression", "4e3e272038c65a83"},
-		"regression_l1": {"objective=regression_l1 lambda_l1=0.5", "446ab409d6873bdf"},
-		"poisson":       {"objective=poisson max_depth=4", "ea45f700e7def107"},
-		"binary":        {"objective=binary bagging_fraction=0.6 bagging_freq=2 feature_fraction=0.7", "a772201fd2ad7df6"},
-		"multiclass":    {"objective=multiclass num_class=3 bagging_fraction=0.5 bagging_freq=1", "a2d6cba2b1e85da2"},
-		"lambdarank":    {"objective=lambdarank feature_fraction=0.5 max_cat_to_onehot=20", "a141957f1d570185"},
-		"extra_trees":   {"extra_trees=true feature_fraction_bynode=0.6", "b7f65e32f8675bd5"},
-		"path_smooth":   {"objective=regression path_smooth=30 feature_contri=1,.5,1,1,2,1,.1,1", "bf39f60280836fda"},
-		"monotone":      {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_penalty=0.3", "41f286b877b3bc14"},
-		"intermediate":  {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_constraints_method=intermediate", "56837aedf864e880"},
-		"cegb":          {"objective=regression cegb_penalty_split=1e-4 cegb_penalty_feature_coupled=1,2,3,4,5,6,7,8 cegb_penalty_feature_lazy=.001,.002,.001,.001,0,0,0,0", "1ceeee8ec5e1a599"},
-		"interactions":  {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
+		"regression":     {"objective=regression", "4e3e272038c65a83"},
+		"regression_l1":  {"objective=regression_l1 lambda_l1=0.5", "446ab409d6873bdf"},
+		"poisson":        {"objective=poisson max_depth=4", "ea45f700e7def107"},
+		"binary":         {"objective=binary bagging_fraction=0.6 bagging_freq=2 feature_fraction=0.7", "a772201fd2ad7df6"},
+		"multiclass":     {"objective=multiclass num_class=3 bagging_fraction=0.5 bagging_freq=1", "a2d6cba2b1e85da2"},
+		"lambdarank":     {"objective=lambdarank feature_fraction=0.5 max_cat_to_onehot=20", "a141957f1d570185"},
+		"extra_trees":    {"extra_trees=true feature_fraction_bynode=0.6", "b7f65e32f8675bd5"},
+		"path_smooth":    {"objective=regression path_smooth=30 feature_contri=1,.5,1,1,2,1,.1,1", "bf39f60280836fda"},
+		"monotone":       {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_penalty=0.3", "41f286b877b3bc14"},
+		"intermediate":   {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_constraints_method=intermediate", "56837aedf864e880"},
+		"cegb":           {"objective=regression cegb_penalty_split=1e-4 cegb_penalty_feature_coupled=1,2,3,4,5,6,7,8 cegb_penalty_feature_lazy=.001,.002,.001,.001,0,0,0,0", "1ceeee8ec5e1a599"},
+		"interactions":   {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
+		"balanced":       {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
+		"queries":        {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
+		"goss":           {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
+		"goss classes":   {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
+		"forest":         {"objective=regression boosting=rf bagging_freq=1 bagging_fraction=0.6 feature_fraction=0.8", "5ae21da971246e2a"},
+		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "7e10a6f35d74ff9a"},
+		"forest goss":    {"objective=huber boosting=rf data_sample_strategy=goss learning_rate=0.5", "a38fd71a48ba498a"},
+		"dart":           {"objective=binary boosting=dart skip_drop=0.2 drop_rate=0.4", "6b43deafecb0f746"},
+		"dart classes":   {"objective=multiclass num_class=3 boosting=dart uniform_drop=true max_drop=2 drop_rate=0.8 skip_drop=0", "edc9c1b0f92f09f5"},
+		"dart xgboost":   {"objective=regression boosting=dart xgboost_dart_mode=true drop_rate=0.7 skip_drop=0 data_sample_strategy=goss learning_rate=0.5", "91f521a9b25886fd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, threads := range []string{"1", "2", "3", "8"} {
 				cfg := config(t, append(strings.Fields(test.settings), "num_iterations=8", "num_threads="+threads)...)
-				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), name), nil), gbdt.Options{}).Model()
+				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), cfg.Objective), nil), gbdt.Options{}).Model()
 				sum := sha256.Sum256([]byte(text(t, m)))
 				if got := hex.EncodeToString(sum[:8]); got != test.want {
 					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)
@@ -275,6 +285,47 @@ func TestContinuedTraining(t *testing.T) {
 	if _, err := gbdt.Train(context.Background(), cfg, load(t, cfg, raw, nil), gbdt.Options{InitModel: first}); err == nil {
 		t.Error("no error without initial scores")
 	}
+}
+
+// TestSnapshots checks that a snapshot is the model that training would have
+// ended with, also where trees are changed afterwards.
+func TestSnapshots(t *testing.T) {
+	t.Parallel()
+	for _, boosting := range []string{"gbdt", "dart", "rf"} {
+		settings := []string{"boosting=" + boosting, "bagging_fraction=0.5", "bagging_freq=1", "skip_drop=0", "drop_rate=0.5"}
+		cfg := config(t, append(settings, "num_iterations=7", "snapshot_freq=3")...)
+		d := load(t, cfg, table(10, 800), nil)
+		snapshots := map[int]string{}
+		train(t, cfg, d, gbdt.Options{OnSnapshot: func(iteration int, m *lightgbm.Model) error {
+			snapshots[iteration] = trees(t, m)
+			return nil
+		}})
+		if len(snapshots) != 2 {
+			t.Errorf("%s: %d snapshots, want 2", boosting, len(snapshots))
+		}
+		for iteration, got := range snapshots {
+			short := *cfg
+			short.NumIterations = iteration
+			if got != trees(t, train(t, &short, d, gbdt.Options{}).Model()) {
+				t.Errorf("%s: the snapshot after %d iterations is not the model of so many", boosting, iteration)
+			}
+		}
+		full := errors.New("the disk is full")
+		_, err := gbdt.Train(context.Background(), cfg, d, gbdt.Options{OnSnapshot: func(int, *lightgbm.Model) error { return full }})
+		if !errors.Is(err, full) {
+			t.Errorf("%s: error %v of OnSnapshot", boosting, err)
+		}
+	}
+}
+
+// trees is the model's text without the parameters.
+func trees(t *testing.T, m *lightgbm.Model) string {
+	t.Helper()
+	text, _, found := strings.Cut(text(t, m), "\nparameters:")
+	if !found {
+		t.Fatal("the model has no parameters")
+	}
+	return text
 }
 
 func TestNothingToSplit(t *testing.T) {

@@ -49,6 +49,7 @@ func (t *trainer) model() *lightgbm.Model {
 		LabelIndex:        t.data.LabelIndex,
 		MaxFeatureIndex:   len(t.data.FeatureNames) - 1,
 		Objective:         t.loss.String(),
+		AverageOutput:     t.forest != nil,
 		FeatureNames:      t.data.FeatureNames,
 		FeatureInfos:      t.data.FeatureInfos(),
 

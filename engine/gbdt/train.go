@@ -27,13 +27,15 @@ type trainer struct {
 	models int // trees per iteration
 
 	grower     *tree.Grower
-	sampler    *rowSampler
+	sampler    sampler
 	columns    *columnSampler
 	scores     []float64 // of the training set, model after model
 	grad, hess []float32
 	valid      []validState
 	own        []metric.Metric // on the training set
 	watch      *watch
+	forest     *forest // of boosting=rf, else nil
+	dart       *dart   // of boosting=dart, else nil
 
 	trees     []*tree.Tree
 	iteration int
@@ -97,8 +99,22 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	}
 	t.grad = make([]float32, len(scores))
 	t.hess = make([]float32, len(scores))
-	t.sampler = newRowSampler(cfg, train)
+	if t.sampler, err = newSampler(cfg, train); err != nil {
+		return nil, err
+	}
 	t.columns = newColumnSampler(cfg, len(train.Columns))
+	switch cfg.Boosting {
+	case "rf":
+		if t.forest, err = t.newForest(); err != nil {
+			return nil, err
+		}
+	case "dart":
+		t.dart = &dart{cfg: cfg}
+		if t.watch.rounds > 0 {
+			t.watch.rounds = 0
+			t.log.Warn("early stopping is not for boosting=dart, which changes trees after the best iteration: it is off")
+		}
+	}
 	return t, nil
 }
 
@@ -114,6 +130,9 @@ func (t *trainer) checkInitModel() error {
 	if m.MaxFeatureIndex+1 != len(t.data.FeatureNames) {
 		return fmt.Errorf("input_model was trained on %s, the training data has %d",
 			counted(m.MaxFeatureIndex+1, "feature"), len(t.data.FeatureNames))
+	}
+	if forest := t.cfg.Boosting == "rf"; m.AverageOutput != forest {
+		return fmt.Errorf("input_model and boosting=%s do not fit: a random forest is continued by boosting=rf, and only such", t.cfg.Boosting)
 	}
 	if t.data.InitScore == nil {
 		return errors.New("input_model needs the initial scores of the training data")
@@ -193,9 +212,20 @@ func (t *trainer) run(ctx context.Context) (*Booster, error) {
 			t.trees = t.trees[:b.best*t.models]
 			break
 		}
+		if err := t.snapshot(); err != nil {
+			return nil, err
+		}
 	}
 	b.model = t.model()
 	return b, nil
+}
+
+func (t *trainer) snapshot() error {
+	freq := t.cfg.SnapshotFreq
+	if t.opt.OnSnapshot == nil || freq <= 0 || t.iteration%freq != 0 {
+		return nil
+	}
+	return t.opt.OnSnapshot(t.iteration, t.model())
 }
 
 // boost runs one iteration and reports whether any tree could be grown.
@@ -203,11 +233,20 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	if t.forest != nil {
+		return t.growForest(ctx)
+	}
 	base := t.baseScores()
+	rate := t.cfg.LearningRate
+	if t.dart != nil {
+		t.drop()
+		rate = t.dart.rate
+	}
 	t.loss.Gradients(t.pool, t.iteration, t.scores, t.grad, t.hess)
-	rows := t.sampler.sample(t.pool, t.iteration)
+	rows := t.sampler.sample(t.pool, t.iteration, t.grad, t.hess)
 	grown := false
 	trees := make([]*tree.Tree, t.models)
+	scored := make([]scoredTree, t.models)
 	for k := range trees {
 		if !t.loss.ClassNeedsTraining(k) || len(t.data.Columns) == 0 {
 			continue
@@ -220,19 +259,28 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 			continue
 		}
 		grown = true
-		t.renew(made, k)
-		made.Tree.Shrink(t.cfg.LearningRate)
+		t.renew(made, t.scores[k*t.data.Rows:(k+1)*t.data.Rows])
+		made.Tree.Shrink(rate)
 		t.addScores(made, k, rows)
 		if math.Abs(base[k]) > minBase {
 			made.Tree.AddBias(base[k])
 		}
-		trees[k] = made.Tree
+		trees[k], scored[k] = made.Tree, newScoredTree(made)
 	}
 	if !grown && t.iteration > 0 {
+		if t.dart != nil {
+			t.restore()
+		}
 		return false, nil
 	}
 	t.fillConstant(trees, base)
 	t.trees = append(t.trees, trees...)
+	if t.dart != nil {
+		for k := range scored {
+			scored[k].tree = trees[k]
+		}
+		t.normalize(scored)
+	}
 	return grown, nil
 }
 
@@ -240,7 +288,7 @@ func (t *trainer) grow(ctx context.Context, k int, rows []uint32) (*tree.Grown, 
 	n := t.data.Rows
 	made, err := t.grower.Grow(ctx, tree.Gradients{
 		Grad: t.grad[k*n : (k+1)*n], Hess: t.hess[k*n : (k+1)*n],
-		ConstantHessian: t.loss.ConstantHessian(), Key: roundingKey(t.iteration, k),
+		ConstantHessian: t.loss.ConstantHessian() && !t.sampler.amplifies(t.iteration), Key: roundingKey(t.iteration, k),
 	}, rows, t.columns.sample(t.iteration, k))
 	if errors.Is(err, tree.ErrNotFinite) {
 		return nil, fmt.Errorf("iteration %d: %w: lower learning_rate or check the labels", t.iteration+1, err)
@@ -307,13 +355,13 @@ func (t *trainer) shift(k int, v float64) {
 }
 
 // renew replaces leaf values where the loss has a better one than Newton's
-// step (the median for absolute errors).
-func (t *trainer) renew(made *tree.Grown, k int) {
+// step (the median for absolute errors). Scores are the model's, without the
+// tree.
+func (t *trainer) renew(made *tree.Grown, scores []float64) {
 	r, ok := t.loss.(objective.Renewer)
 	if !ok {
 		return
 	}
-	scores := t.scores[k*t.data.Rows : (k+1)*t.data.Rows]
 	t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
 		made.Tree.LeafValue[leaf] = r.RenewLeaf(made.Rows(leaf), scores)
 	})

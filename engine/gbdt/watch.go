@@ -105,7 +105,7 @@ func (w *watch) see(at int, value float64, iteration int, all []Evaluation) bool
 }
 
 func (t *trainer) values(set string, m metric.Metric, scores []float64) []Evaluation {
-	values := m.Eval(t.pool, scores, t.loss)
+	values := m.Eval(t.pool, t.output(scores), t.loss)
 	out := make([]Evaluation, len(values))
 	for i, name := range m.Names() {
 		out[i] = Evaluation{Set: set, Metric: name, Value: values[i], HigherIsBetter: m.HigherIsBetter()}

@@ -297,11 +297,15 @@ func (r *resolver) checkStatuses() {
 		if value == declared().defaults.text(p.Name) || r.followsFromSeed(p.Name, value) {
 			continue
 		}
-		effective := r.effective(p.OnlyWith)
-		r.checkStatus(p, value, p.Status, effective, p.Reason, p.Instead)
+		if !r.effective(p.OnlyWith) {
+			origin := r.origins[p.Name]
+			r.notice(NoEffect, p.Name, origin, "%s=%s%s has no effect without %s", p.Name, shorten(value), at(origin), p.OnlyWith)
+			continue
+		}
+		r.checkStatus(p, value, p.Status, p.Reason, p.Instead)
 		for _, v := range p.Values {
 			if names := r.config.names(p.Name); slices.Contains(names, v.Name) {
-				r.checkStatus(p, v.Name, v.Status, effective, v.Reason, v.Instead)
+				r.checkStatus(p, v.Name, v.Status, v.Reason, v.Instead)
 			}
 		}
 	}
@@ -319,13 +323,11 @@ func (r *resolver) followsFromSeed(name, value string) bool {
 }
 
 func (r *resolver) checkStatus(
-	p *Parameter, value string, status parameter.Status, effective bool, reason, instead string,
+	p *Parameter, value string, status parameter.Status, reason, instead string,
 ) {
 	origin := r.origins[p.Name]
 	switch {
 	case status == parameter.Supported:
-	case !effective:
-		r.notice(NoEffect, p.Name, origin, "%s=%s%s has no effect without %s", p.Name, shorten(value), at(origin), p.OnlyWith)
 	case status == parameter.Accepted:
 		r.notice(NoEffect, p.Name, origin, "%s=%s%s has no effect: %s", p.Name, shorten(value), at(origin), reason)
 	case status == parameter.NotYet && p.Neutral != nil && r.config.meets(p, *p.Neutral):

@@ -55,7 +55,7 @@ func TestStatusMessages(t *testing.T) {
 	errorOf := func(status parameter.Status, reason, instead string) string {
 		p := &Parameter{Name: "x", Default: "1", Status: status, Reason: reason, Instead: instead}
 		r := &resolver{config: NewConfig(), origins: map[string]Origin{"x": {File: "a.conf", Line: 4}}}
-		r.checkStatus(p, "2", status, true, reason, instead)
+		r.checkStatus(p, "2", status, reason, instead)
 		return errors.Join(r.errs...).Error()
 	}
 	if got, want := errorOf(parameter.NotYet, "", ""), "x=2 (a.conf:4): not supported yet; leave it out or at its default, 1"; got != want {

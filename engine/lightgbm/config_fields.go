@@ -219,7 +219,8 @@ type Config struct {
 	// 0 for numbers of splits, 1 for sums of gains.
 	SavedFeatureImportanceType int
 	// SnapshotFreq is the parameter snapshot_freq. Iterations between copies
-	// of the model written during training; 0 or less for none.
+	// of the model, output_model with .snapshot_iter_N added, written during
+	// training; 0 or less for none.
 	SnapshotFreq int
 	// UseQuantizedGrad is the parameter use_quantized_grad. Round gradients to
 	// a few levels.

@@ -33,9 +33,9 @@ func core() []Parameter {
 			Name: "boosting", Aliases: []string{"boosting_type", "boost"}, Type: Enum, Default: "gbdt", Unsaved: true,
 			Values: []Value{
 				{Name: "gbdt", Aliases: []string{"gbrt"}, Text: "gradient boosted trees"},
-				{Name: "rf", Aliases: []string{"random_forest"}, Text: "random forest", Status: NotYet},
-				{Name: "dart", Text: "boosting with dropped trees", Status: NotYet},
-				{Name: "goss", Text: "old way to write data_sample_strategy=goss", Status: NotYet},
+				{Name: "rf", Aliases: []string{"random_forest"}, Text: "random forest"},
+				{Name: "dart", Text: "boosting with dropped trees"},
+				{Name: "goss", Text: "old way to write data_sample_strategy=goss"},
 			},
 			Text:   "How trees are combined.",
 			Status: Supported,
@@ -44,7 +44,7 @@ func core() []Parameter {
 			Name: "data_sample_strategy", Type: Enum, Default: "bagging",
 			Values: []Value{
 				{Name: "bagging", Text: "a random part of the rows, see bagging_freq"},
-				{Name: "goss", Text: "all rows with a large gradient and some of the others", Status: NotYet},
+				{Name: "goss", Text: "all rows with a large gradient and some of the others"},
 			},
 			Text:   "How rows are chosen for a tree.",
 			Status: Supported,

@@ -50,15 +50,15 @@ func learning() []Parameter {
 		},
 		{
 			Name: "pos_bagging_fraction", Aliases: []string{"pos_sub_row", "pos_subsample", "pos_bagging"},
-			Type: Float, Default: "1.0", Bounds: fraction(),
+			Type: Float, Default: "1.0", Bounds: fraction(), OnlyWith: "objective=binary",
 			Text:   "Part of the positive rows that a bag has, for objective=binary; replaces bagging_fraction.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "neg_bagging_fraction", Aliases: []string{"neg_sub_row", "neg_subsample", "neg_bagging"},
-			Type: Float, Default: "1.0", Bounds: fraction(),
+			Type: Float, Default: "1.0", Bounds: fraction(), OnlyWith: "objective=binary",
 			Text:   "Part of the negative rows that a bag has, for objective=binary; replaces bagging_fraction.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "bagging_freq", Aliases: []string{"subsample_freq"}, Type: Int, Default: "0",
@@ -73,7 +73,7 @@ func learning() []Parameter {
 		{
 			Name: "bagging_by_query", Type: Bool, Default: "false",
 			Text:   "Choose whole queries instead of rows.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "feature_fraction", Aliases: []string{"sub_feature", "colsample_bytree"},
@@ -156,42 +156,42 @@ func sampling() []Parameter {
 			Name: "drop_rate", Aliases: []string{"rate_drop"}, Type: Float, Default: "0.1",
 			Bounds: zeroToOne(), OnlyWith: "boosting=dart",
 			Text:   "Part of the trees that is dropped in an iteration.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "max_drop", Type: Int, Default: "50", OnlyWith: "boosting=dart",
 			Text:   "Most trees dropped in an iteration; 0 or less for no limit.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "skip_drop", Type: Float, Default: "0.5", Bounds: zeroToOne(), OnlyWith: "boosting=dart",
 			Text:   "Probability that an iteration drops no tree.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "xgboost_dart_mode", Type: Bool, Default: "false", OnlyWith: "boosting=dart",
 			Text:   "Scale dropped trees as XGBoost does.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "uniform_drop", Type: Bool, Default: "false", OnlyWith: "boosting=dart",
 			Text:   "Drop every tree with the same probability instead of by weight.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "drop_seed", Type: Int, Default: "4", OnlyWith: "boosting=dart",
 			Text:   "Seed of dropping.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "top_rate", Type: Float, Default: "0.2", Bounds: zeroToOne(), OnlyWith: "data_sample_strategy=goss",
 			Text:   "Part of the rows that is kept for its large gradients.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "other_rate", Type: Float, Default: "0.1", Bounds: zeroToOne(), OnlyWith: "data_sample_strategy=goss",
 			Text:   "Part of the rows that is drawn from those with small gradients.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "min_data_per_group", Type: Int, Default: "100", Bounds: []Bound{above(0)},
@@ -330,8 +330,8 @@ func files() []Parameter {
 		{
 			Name: "snapshot_freq", Aliases: []string{"save_period"}, Type: Int, Default: "-1", Unsaved: true,
 			Neutral: neutral("<=", 0),
-			Text:    "Iterations between copies of the model written during training; 0 or less for none.",
-			Status:  NotYet,
+			Text:    "Iterations between copies of the model, output_model with .snapshot_iter_N added, written during training; 0 or less for none.",
+			Status:  Supported,
 		},
 		{
 			Name: "use_quantized_grad", Type: Bool, Default: "false",
