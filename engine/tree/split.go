@@ -119,10 +119,10 @@ func (s *searcher) setShift(t *leafTerms) {
 	t.floor, t.catFloor = t.shift-t.noise, t.catShift-t.noise
 }
 
-// noise bounds the gain that rounding alone can bring about: that of gradients
-// to fixed point (a variance of at most a quarter of a squared unit a row) and
-// that of floating point. Without it leaves whose rows all have the same
-// gradient would be split for nothing.
+// noise is the size of gain that rounding alone brings about: that of gradients
+// to fixed point (some units, where roundings do not add up) and that of
+// floating point. Gains below it are not worth a split: without it leaves whose
+// rows all have the same gradient would be split for nothing.
 func (s *searcher) noise(t *leafTerms) float64 {
 	perRow := t.hess / float64(t.count)
 	units := float64(8*s.fix.gradScale*s.fix.gradScale) / (perRow + s.opt.L2/float64(t.count))

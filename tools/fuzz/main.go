@@ -141,7 +141,7 @@ func (f fuzzer) build(targets []target) error {
 // run fuzzes one target up to the limit, a duration or a count such as 1000x.
 func (f fuzzer) run(t target, limit string) error {
 	cmd := exec.Command("go", "test", "-vet", "off", "-run", "^$", "-fuzz", "^"+t.name+"$",
-		"-fuzztime", limit, "-fuzzminimizetime", "5s", "-timeout", "0", t.pkg)
+		"-fuzztime", limit, "-fuzzminimizetime", "20x", "-timeout", "0", t.pkg)
 	cmd.Dir = f.dir
 	output, err := cmd.CombinedOutput()
 	if err == nil || onlyLate(output) {
