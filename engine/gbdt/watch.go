@@ -14,7 +14,7 @@ type watch struct {
 	rounds    int
 	delta     float64
 	firstOnly bool
-	sets      []watched
+	sets      [][]watched // by validation set and metric
 
 	best            int
 	bestEvaluations []Evaluation
@@ -29,16 +29,15 @@ type watched struct {
 
 func newWatch(cfg *lightgbm.Config, valid []validState) *watch {
 	w := &watch{rounds: cfg.EarlyStoppingRound, delta: cfg.EarlyStoppingMinDelta, firstOnly: cfg.FirstMetricOnly}
-	for range valid {
-		for range maxMetrics {
-			w.sets = append(w.sets, watched{score: math.Inf(-1)})
+	for i := range valid {
+		set := make([]watched, len(valid[i].metrics))
+		for j := range set {
+			set[j].score = math.Inf(-1)
 		}
+		w.sets = append(w.sets, set)
 	}
 	return w
 }
-
-// maxMetrics is more than LightGBM has.
-const maxMetrics = 64
 
 // evaluate computes the iteration's metrics where they are due and reports
 // whether training should stop.
@@ -56,7 +55,7 @@ func (t *trainer) evaluate(b *Booster) bool {
 		return false
 	}
 	type score struct {
-		at    int
+		of    *watched
 		value float64
 	}
 	var watched []score
@@ -74,7 +73,7 @@ func (t *trainer) evaluate(b *Booster) bool {
 			if !e.HigherIsBetter {
 				value = -value
 			}
-			watched = append(watched, score{i*maxMetrics + j, value})
+			watched = append(watched, score{&t.watch.sets[i][j], value})
 		}
 	}
 	if !stopping {
@@ -82,7 +81,7 @@ func (t *trainer) evaluate(b *Booster) bool {
 	}
 	stop := false
 	for _, s := range watched {
-		stop = t.watch.see(s.at, s.value, t.iteration, b.evaluations) || stop
+		stop = t.watch.see(s.of, s.value, t.iteration, b.evaluations) || stop
 		if stop {
 			break
 		}
@@ -91,8 +90,7 @@ func (t *trainer) evaluate(b *Booster) bool {
 }
 
 // see records a value and reports whether its metric has stalled.
-func (w *watch) see(at int, value float64, iteration int, all []Evaluation) bool {
-	s := &w.sets[at]
+func (w *watch) see(s *watched, value float64, iteration int, all []Evaluation) bool {
 	if value-s.score > w.delta {
 		s.score, s.iteration, s.evaluations = value, iteration, all
 		return false
