@@ -1,102 +1,79 @@
 package tree
 
 import (
-	"math"
-	"slices"
 	"sync"
-
-	"cloister/engine/dataset"
 )
 
 // Ensemble is a set of trees laid out for fast prediction. Its sums have the
 // same bits as Tree.Predict's, added in tree order. It is immutable and may be
 // used by several goroutines.
 //
-// Each tree is an array of 16-byte nodes in which the two children of a node
-// stand side by side, so that a step is one comparison and one addition, with
-// no branch. Numbers are compared as integers that keep their order (key). What
-// depends on the missing type is done once per row: the row is rewritten into
-// columns, one per feature and way to look at it, where a value that counts as
-// missing is greater than every threshold if such rows go right, and less if
-// they go left. A leaf leads to itself by comparing with a column that is
-// always greater, and holds its value in place of a threshold.
+// Each tree is an array of 8-byte nodes in which the two children of a node
+// stand side by side, so that a step is one comparison of two bytes and one
+// addition, with no branch. A row is first rewritten into bytes, once for many
+// trees (a segment): a number becomes the count of thresholds below it, of those
+// that the trees compare its feature with, and a threshold its place among them;
+// a category becomes the decisions of all categorical nodes of its feature, from
+// a table. What depends on the missing type is done then too: a value that counts
+// as missing becomes the greatest byte if such rows go right, and 0 if they go
+// left. A leaf leads to itself by comparing with a byte that is always 0.
 type Ensemble struct {
 	models   int
-	trees    []flatTree
-	columns  []column
+	trees    int
+	segments []segment
 	features int // least width of a row
 	scratch  sync.Pool
 }
 
+// segment is a run of trees for which rows are rewritten once. Trees that are
+// too large to be laid out are used as they are.
+type segment struct {
+	first  int // the number of its first tree
+	trees  []*Tree
+	flat   []flatTree // none if they are used as they are
+	views  []view
+	lookup []int32 // of each feature, its first view and 1 more, or 0
+	blank  []cell  // rows of zeros
+}
+
 type flatTree struct {
-	nodes       []flatNode
-	minDepth    int32 // of a leaf
-	categorical bool
-	words       []uint32 // the bit sets, each followed by a 0
-	linear      *Tree    // set for a linear tree, which has no nodes here
+	nodes  []flatNode
+	values []float64 // of the leaves, by their places
+	leaves []int32   // their numbers, by their places
+	linear *Tree     // set for a linear tree
 }
 
-// flatNode leads to next+1 (left) if columns[column] <= key, else to next. In a
-// leaf, next is its own place and key has the bits of the leaf's value.
+// flatNode leads to next (left) if the byte in column is at most key, else to
+// next+1. In a leaf, and only there, column is 0, whose bytes are 0, and next is
+// its own place. The assembly knows this layout.
 type flatNode struct {
-	key    int64
-	column uint32
-	next   int32
-}
-
-func (n *flatNode) leafValue() float64 { return math.Float64frombits(uint64(n.key)) }
-
-// key maps numbers to integers in the same order; -0 is 0. No number has the
-// keys missingLeft and missingRight, which are those of NaNs.
-func key(v float64) int64 {
-	if v == 0 {
-		return 0
-	}
-	bits := int64(math.Float64bits(v))
-	return bits ^ int64(uint64(bits>>63)>>1)
-}
-
-const (
-	missingLeft  = math.MinInt64
-	missingRight = math.MaxInt64
-)
-
-// categoryBit marks the column of a categorical node. Its key has the bounds
-// of the bit set in the tree's words: the first above, their number below. The
-// k-th set is k words further on than in CatThreshold.
-const categoryBit = 1 << 31
-
-type columnKind uint8
-
-const (
-	alwaysRight columnKind = iota
-	plain                  // NaN is 0
-	zeroRight              // values that are missing, with MissingZero, go right
-	zeroLeft
-	nanRight // the same with MissingNaN
-	nanLeft
-	categories
-)
-
-type column struct {
-	kind    columnKind
-	feature int32
+	next   uint32
+	column uint16
+	key    uint8
 }
 
 // NewEnsemble lays out trees, models of them in each iteration. They must be
 // valid and must not change afterwards.
 func NewEnsemble(trees []*Tree, models int) *Ensemble {
-	e := &Ensemble{models: models, trees: make([]flatTree, len(trees))}
-	e.collectColumns(trees)
-	at := make(map[column]uint32, len(e.columns))
-	for i, c := range e.columns {
-		at[c] = uint32(i)
-	}
-	for i, t := range trees {
-		e.trees[i] = flatten(t, at)
+	e := &Ensemble{models: models, trees: len(trees)}
+	e.scratch.New = func() any { return new(scratch) }
+	for _, t := range trees {
 		e.features = max(e.features, t.width())
 	}
-	e.scratch.New = func() any { return new(scratch) }
+	tables := maxTables
+	for first := 0; first < len(trees); {
+		l := &layout{at: map[viewName]int32{}, columns: 1}
+		end := first
+		for end < len(trees) && l.add(trees[end], tables) {
+			end++
+		}
+		s := segment{first: first, trees: trees[first:max(end, first+1)]}
+		if end > first {
+			tables -= l.finish(&s)
+		}
+		e.segments = append(e.segments, s)
+		first += len(s.trees)
+	}
 	return e
 }
 
@@ -114,93 +91,35 @@ func (t *Tree) width() int {
 	return int(w)
 }
 
-func (e *Ensemble) collectColumns(trees []*Tree) {
-	seen := map[column]bool{{kind: alwaysRight}: true}
-	e.columns = append(e.columns, column{kind: alwaysRight})
-	for _, t := range trees {
-		if t.IsLinear {
-			continue
-		}
-		for node := range t.SplitFeature {
-			if c := t.column(node); !seen[c] {
-				seen[c] = true
-				e.columns = append(e.columns, c)
-			}
-		}
-	}
-	slices.SortFunc(e.columns, func(a, b column) int {
-		if a.kind != b.kind {
-			return int(a.kind) - int(b.kind)
-		}
-		return int(a.feature - b.feature)
-	})
-}
-
-// column is the view of a row that an inner node looks at.
-func (t *Tree) column(node int) column {
-	d := t.DecisionType[node]
-	c := column{kind: plain, feature: t.SplitFeature[node]}
-	if d&CategoricalMask != 0 {
-		c.kind = categories
-		return c
-	}
-	switch dataset.MissingType(d >> MissingTypeShift) {
-	case dataset.MissingZero:
-		c.kind = zeroRight
-	case dataset.MissingNaN:
-		c.kind = nanRight
-	default:
-		return c
-	}
-	if d&DefaultLeftMask != 0 {
-		c.kind++ // to the one for left
-	}
-	return c
-}
-
-func flatten(t *Tree, at map[column]uint32) flatTree {
-	if t.IsLinear {
-		return flatTree{linear: t}
-	}
+// flatten lays out a tree whose inner nodes have the given columns and keys.
+func flatten(t *Tree, inner []flatNode) flatTree {
 	// Breadth first: the nodes near the root share cache lines.
-	type item struct{ node, place, depth int32 }
-	f := flatTree{nodes: make([]flatNode, 2*t.NumLeaves), minDepth: math.MaxInt32}
+	type item struct{ node, place int32 }
+	f := flatTree{
+		nodes: make([]flatNode, 2*t.NumLeaves), values: make([]float64, 2*t.NumLeaves),
+		leaves: make([]int32, 2*t.NumLeaves),
+	}
+	if t.IsLinear {
+		f.linear = t
+	}
 	f.nodes[1] = flatNode{next: 1} // keeps pairs of children aligned; never reached
-	root := item{node: 0}
+	queue := make([]item, 1, 2*t.NumLeaves)
 	if t.NumLeaves == 1 {
-		root.node = -1
+		queue[0].node = ^0
 	}
-	for k := range t.NumCat() {
-		f.words = append(f.words, t.CatThreshold[t.CatBoundaries[k]:t.CatBoundaries[k+1]]...)
-		f.words = append(f.words, 0)
-	}
-	queue := []item{root}
 	free := int32(2)
-	for len(queue) > 0 {
-		it := queue[0]
-		queue = queue[1:]
+	for i := 0; i < len(queue); i++ {
+		it := queue[i]
 		if it.node < 0 {
-			f.nodes[it.place] = flatNode{key: int64(math.Float64bits(t.LeafValue[^it.node])), next: it.place}
-			f.minDepth = min(f.minDepth, it.depth)
+			f.nodes[it.place] = flatNode{next: uint32(it.place)}
+			f.values[it.place], f.leaves[it.place] = t.LeafValue[^it.node], ^it.node
 			continue
 		}
-		n := t.flatNode(it.node, at)
-		n.next = free
+		n := inner[it.node]
+		n.next = uint32(free)
 		f.nodes[it.place] = n
-		f.categorical = f.categorical || n.column&categoryBit != 0
-		queue = append(queue, item{t.RightChild[it.node], free, it.depth + 1}, item{t.LeftChild[it.node], free + 1, it.depth + 1})
+		queue = append(queue, item{t.LeftChild[it.node], free}, item{t.RightChild[it.node], free + 1})
 		free += 2
 	}
 	return f
-}
-
-// flatNode gives a node's column and key.
-func (t *Tree) flatNode(node int32, at map[column]uint32) flatNode {
-	c := t.column(int(node))
-	if c.kind != categories {
-		return flatNode{key: key(t.Threshold[node]), column: at[c]}
-	}
-	k := int(t.Threshold[node])
-	first, end := int64(t.CatBoundaries[k]), int64(t.CatBoundaries[k+1])
-	return flatNode{key: (first+int64(k))<<32 | (end - first), column: at[c] | categoryBit}
 }

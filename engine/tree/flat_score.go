@@ -3,7 +3,6 @@ package tree
 import (
 	"errors"
 	"fmt"
-	"math"
 )
 
 // ErrShape means that rows, iterations and outputs do not fit together.
@@ -14,26 +13,67 @@ var ErrShape = errors.New("wrong shape")
 const lanes = 8
 
 // blockBytes bounds the rewritten rows that are kept at a time, so that they
-// stay in the second-level cache while every tree passes over them.
-const blockBytes = 96 << 10
+// stay near while every tree passes over them.
+const blockBytes = 64 << 10
 
-// maxBlock bounds the groups of rows in a block.
+// maxBlock bounds the groups of lanes in a block.
 const maxBlock = 64
 
-// group has one column of rows that go down together.
-type group [lanes]int64
+// places are those that a group of rows has come to in a tree.
+type places [lanes]uint32
 
-// scratch has the rewritten rows of a block: for each lanes of them, one group
-// per column.
+// scratch is the memory of one call.
 type scratch struct {
-	groups []group
+	cells  []cell   // the rewritten rows of a block, a group after the other
+	places []places // of the groups of a block in one tree
 }
 
 // Features is the least number of values that rows must have.
 func (e *Ensemble) Features() int { return e.features }
 
 // Iterations is the number of iterations: groups of trees, one for each model.
-func (e *Ensemble) Iterations() int { return len(e.trees) / e.models }
+func (e *Ensemble) Iterations() int { return e.trees / e.models }
+
+// rows are dense, with values row after row, or sparse, with start.
+type rows struct {
+	values   []float64
+	features int
+
+	start []int
+	index []int32
+	value []float64
+}
+
+// from are the rows from row n.
+func (r *rows) from(n int) rows {
+	if r.start != nil {
+		return rows{start: r.start[n:], index: r.index, value: r.value}
+	}
+	return rows{values: r.values[n*r.features:], features: r.features}
+}
+
+// dense is a dense row, sparse the entries of a sparse one.
+func (r *rows) dense(i int) []float64 { return r.values[i*r.features : (i+1)*r.features] }
+
+func (r *rows) sparse(i int) ([]int32, []float64) {
+	lo, hi := r.start[i], r.start[i+1]
+	return r.index[lo:hi], r.value[lo:hi]
+}
+
+func (r *rows) predict(t *Tree, i int) float64 {
+	if r.start != nil {
+		return t.PredictSparse(r.sparse(i))
+	}
+	return t.Predict(r.dense(i))
+}
+
+func (r *rows) linear(t *Tree, leaf, i int) float64 {
+	if r.start != nil {
+		index, value := r.sparse(i)
+		return t.linearOutputSparse(leaf, index, value)
+	}
+	return t.linearOutput(leaf, r.dense(i))
+}
 
 // AddScores adds the raw scores that the trees of iterations start … end-1
 // give to out. Values has rows of the given width (at least Features), row
@@ -42,187 +82,154 @@ func (e *Ensemble) Iterations() int { return len(e.trees) / e.models }
 // allocates nothing per row and may be called by several goroutines, each with
 // rows of its own.
 func (e *Ensemble) AddScores(values []float64, features, start, end int, out []float64) error {
-	if err := e.checkShape(values, features, start, end, out); err != nil {
-		return err
-	}
-	s := e.scratch.Get().(*scratch)
-	defer e.scratch.Put(s)
-	width := len(e.columns)
-	block := min(maxBlock, max(1, blockBytes/8/lanes/width), (len(out)/e.models+lanes-1)/lanes)
-	if len(s.groups) < block*width {
-		s.groups = make([]group, block*width)
-	}
-	for len(out) > 0 {
-		rows := min(block*lanes, len(out)/e.models)
-		groups := s.groups[:(rows+lanes-1)/lanes*width]
-		e.rewrite(values[:rows*features], features, groups)
-		e.addBlock(values[:rows*features], features, start*e.models, end*e.models, groups, out[:rows*e.models])
-		values, out = values[rows*features:], out[rows*e.models:]
-	}
-	return nil
-}
-
-func (e *Ensemble) checkShape(values []float64, features, start, end int, out []float64) error {
+	n := len(out) / e.models
 	switch {
 	case features < e.features:
 		return fmt.Errorf("%w: rows have %d features, the trees use %d", ErrShape, features, e.features)
-	case len(out)%e.models != 0 || len(values) != len(out)/e.models*features:
+	case len(out)%e.models != 0 || len(values) != n*features:
 		return fmt.Errorf("%w: %d values in rows of %d do not go with %d outputs of %d models",
 			ErrShape, len(values), features, len(out), e.models)
-	case start < 0 || start > end || end > e.Iterations():
+	}
+	return e.add(rows{values: values, features: features}, start, end, out)
+}
+
+// AddSparseScores is AddScores for sparse rows: row i has the entries
+// rowStart[i] … rowStart[i+1]-1 of index, ascending, and value; the others are
+// 0, and features that the trees do not know are ignored.
+func (e *Ensemble) AddSparseScores(rowStart []int, index []int32, value []float64, start, end int, out []float64) error {
+	n := len(out) / e.models
+	if len(out)%e.models != 0 || len(rowStart) != n+1 || len(index) != len(value) {
+		return fmt.Errorf("%w: %d bounds of rows, %d features and %d values do not go with %d outputs of %d models",
+			ErrShape, len(rowStart), len(index), len(value), len(out), e.models)
+	}
+	at := 0
+	for _, next := range rowStart {
+		if next < at || next > len(index) {
+			return fmt.Errorf("%w: the bounds of rows do not ascend from 0 to %d", ErrShape, len(index))
+		}
+		at = next
+	}
+	return e.add(rows{start: rowStart, index: index, value: value}, start, end, out)
+}
+
+// add adds scores of rows that were checked.
+func (e *Ensemble) add(r rows, start, end int, out []float64) error {
+	if start < 0 || start > end || end > e.Iterations() {
 		return fmt.Errorf("%w: iterations %d to %d of %d", ErrShape, start, end, e.Iterations())
+	}
+	s := e.scratch.Get().(*scratch)
+	defer e.scratch.Put(s)
+	// What is of one segment alone can pass over all rows; else the order of a
+	// row's trees asks for all segments of a block at a time.
+	for len(out) > 0 {
+		n := min(e.block()*lanes, len(out)/e.models)
+		for i := range e.segments {
+			g := &e.segments[i]
+			first, last := max(start*e.models, g.first), min(end*e.models, g.first+len(g.trees))
+			if first < last {
+				g.add(s, &r, first, last, e.models, out[:n*e.models])
+			}
+		}
+		r, out = r.from(n), out[n*e.models:]
 	}
 	return nil
 }
 
-// rewrite turns rows into groups of columns. The lanes that no row fills keep
-// what they had, but for the column that holds walkers in the leaves.
-func (e *Ensemble) rewrite(values []float64, features int, groups []group) {
-	width := len(e.columns)
-	for g := 0; g < len(groups); g += width {
-		groups[g] = group{missingRight, missingRight, missingRight, missingRight, missingRight, missingRight, missingRight, missingRight}
-		for lane := 0; lane < lanes && len(values) > 0; lane++ {
-			e.rewriteRow(values[:features], groups[g:g+width], lane)
-			values = values[features:]
-		}
+// block is the number of groups in a block.
+func (e *Ensemble) block() int {
+	width := 1
+	for i := range e.segments {
+		width = max(width, len(e.segments[i].blank))
 	}
+	return min(maxBlock, max(1, blockBytes/lanes/width))
 }
 
-func (e *Ensemble) rewriteRow(row []float64, into []group, lane int) {
-	for i, c := range e.columns[:len(into)] {
-		v := row[c.feature]
-		k := key(v)
-		switch c.kind {
-		case alwaysRight:
-			k = missingRight
-		case plain:
-			if math.IsNaN(v) {
-				k = 0
+// add adds what the trees first … last-1 give for the rows of a block.
+func (g *segment) add(s *scratch, r *rows, first, last, models int, out []float64) {
+	n := len(out) / models
+	if g.flat == nil {
+		for i := first; i < last; i++ {
+			for row := range n {
+				out[row*models+i%models] += r.predict(g.trees[i-g.first], row)
 			}
-		case zeroRight, nanRight:
-			if math.IsNaN(v) || c.kind == zeroRight && isZero(v) {
-				k = missingRight
-			}
-		case zeroLeft, nanLeft:
-			if math.IsNaN(v) || c.kind == zeroLeft && isZero(v) {
-				k = missingLeft
-			}
-		case categories:
-			k = int64(category(v))
 		}
-		into[i][lane] = k
+		return
 	}
-}
-
-func (e *Ensemble) addBlock(values []float64, features, first, last int, groups []group, out []float64) {
+	groups := (n + lanes - 1) / lanes
+	g.rewrite(s, r, n, groups)
 	for i := first; i < last; i++ {
-		t := &e.trees[i]
-		k := i % e.models
+		t := &g.flat[i-g.first]
+		at := s.places[:groups]
+		t.walk(s.cells, len(g.blank), at)
 		if t.linear != nil {
-			for r := 0; r*e.models < len(out); r++ {
-				out[r*e.models+k] += t.linear.Predict(values[r*features : (r+1)*features])
+			for row := range n {
+				leaf := t.leaves[at[row/lanes][row%lanes]]
+				out[row*models+i%models] += r.linear(t.linear, int(leaf), row)
 			}
 			continue
 		}
-		t.add(groups, len(e.columns), out[k:], e.models)
+		t.addValues(at, out[i%models:], models)
 	}
 }
 
-// add adds the tree's values for groups of rows, of width columns each, to
-// out, one row every models values.
-func (t *flatTree) add(groups []group, width int, out []float64, models int) {
-	for o := 0; o < len(out); o += lanes * models {
-		var at [lanes]int32
-		if t.categorical {
-			at = t.walkCategorical(groups[:width])
-		} else {
-			at = t.walk(groups[:width])
-		}
-		rest := out[o:]
-		for lane, leaf := range at {
-			if lane*models >= len(rest) {
-				break
+// addValues adds the values of the leaves at some places to sums, one every
+// models numbers.
+func (t *flatTree) addValues(at []places, sums []float64, models int) {
+	values := t.values
+	for i := range at {
+		if p := &at[i]; len(sums) > (lanes-1)*models {
+			for lane, place := range p {
+				sums[lane*models] += values[place]
 			}
-			rest[lane*models] += t.nodes[leaf].leafValue()
+			sums = sums[min(lanes*models, len(sums)):]
+			continue
 		}
-		groups = groups[width:]
-	}
-}
-
-// less is 1 if a <= b, else 0, without a branch.
-func less(a, b int64) int32 {
-	var yes int32
-	if a <= b {
-		yes = 1
-	}
-	return yes
-}
-
-// walk takes the rows of a group from the root to their leaves in a tree
-// without categories. Written out lane by lane, the places stay in registers.
-func (t *flatTree) walk(columns []group) [lanes]int32 {
-	nodes := t.nodes
-	var a, b, c, d, e, f, g, h int32
-	for steps := t.minDepth; ; steps-- {
-		n := &nodes[a]
-		a1 := n.next + less(columns[n.column][0], n.key)
-		n = &nodes[b]
-		b1 := n.next + less(columns[n.column][1], n.key)
-		n = &nodes[c]
-		c1 := n.next + less(columns[n.column][2], n.key)
-		n = &nodes[d]
-		d1 := n.next + less(columns[n.column][3], n.key)
-		n = &nodes[e]
-		e1 := n.next + less(columns[n.column][4], n.key)
-		n = &nodes[f]
-		f1 := n.next + less(columns[n.column][5], n.key)
-		n = &nodes[g]
-		g1 := n.next + less(columns[n.column][6], n.key)
-		n = &nodes[h]
-		h1 := n.next + less(columns[n.column][7], n.key)
-		if steps <= 0 && (a^a1)|(b^b1)|(c^c1)|(d^d1)|(e^e1)|(f^f1)|(g^g1)|(h^h1) == 0 {
-			return [lanes]int32{a, b, c, d, e, f, g, h}
+		for lane := 0; lane*models < len(sums); lane++ {
+			sums[lane*models] += values[at[i][lane]]
 		}
-		a, b, c, d, e, f, g, h = a1, b1, c1, d1, e1, f1, g1, h1
+		return
 	}
 }
 
-// walkCategorical is walk for trees with categories, for half of the lanes at a
-// time, as its steps need more registers.
-func (t *flatTree) walkCategorical(columns []group) (at [lanes]int32) {
-	nodes, words := t.nodes, t.words
-	for lane := 0; lane < lanes; lane += lanes / 2 {
-		lane &= lanes / 2 // says that lane+3 is in range
-		var a, b, c, d int32
-		for steps := t.minDepth; ; steps-- {
-			n := &nodes[a]
-			a1 := n.either(columns[n.column&^categoryBit][lane], words)
-			n = &nodes[b]
-			b1 := n.either(columns[n.column&^categoryBit][lane+1], words)
-			n = &nodes[c]
-			c1 := n.either(columns[n.column&^categoryBit][lane+2], words)
-			n = &nodes[d]
-			d1 := n.either(columns[n.column&^categoryBit][lane+3], words)
-			if steps <= 0 && (a^a1)|(b^b1)|(c^c1)|(d^d1) == 0 {
-				break
+// rewrite turns rows into groups of columns. What is in lanes without a row does
+// not matter, for it cannot keep a group from ending.
+func (g *segment) rewrite(s *scratch, r *rows, n, groups int) {
+	width := len(g.blank)
+	if len(s.cells) < groups*width {
+		s.cells = make([]cell, groups*width)
+	}
+	if len(s.places) < groups {
+		s.places = make([]places, groups)
+	}
+	for k := range groups {
+		cells := s.cells[k*width : (k+1)*width]
+		rows := min(lanes, n-k*lanes)
+		if r.start != nil {
+			copy(cells, g.blank)
+			for lane := range rows {
+				g.setEntries(r, k*lanes+lane, cells, lane)
 			}
-			a, b, c, d = a1, b1, c1, d1
+			continue
 		}
-		at[lane], at[lane+1], at[lane+2], at[lane+3] = a, b, c, d
+		cells[0] = g.blank[0]
+		values := r.values[k*lanes*r.features:]
+		for i := range g.views {
+			g.views[i].fill(values, r.features, rows, cells)
+		}
 	}
-	return at
 }
 
-// either is the place after a node of either kind. It makes both decisions and
-// keeps one, for which kind comes next cannot be foreseen.
-func (n *flatNode) either(v int64, words []uint32) int32 {
-	categorical := int32(n.column) >> 31 // all ones, or 0
-	set := n.key & int64(categorical)
-	size := set & math.MaxUint32
-	// The word after a set is 0, for the categories beyond it (and for -1,
-	// which is none): take the lesser of the category's word and that one.
-	beyond := int64(uint32(v)>>5) - size
-	word := uint64(set)>>32 + uint64(size+beyond&(beyond>>63))
-	in := int32(words[word] >> (uint32(v) & 31))
-	return n.next + (in&1&categorical | less(v, n.key)&^categorical)
+// setEntries writes a sparse row into a lane of columns that have zeros.
+func (g *segment) setEntries(r *rows, row int, cells []cell, lane int) {
+	index, value := r.sparse(row)
+	for e, f := range index {
+		if uint(f) >= uint(len(g.lookup)) {
+			continue
+		}
+		for i := g.lookup[f]; i > 0; {
+			v := &g.views[i-1]
+			v.set(value[e], cells, lane)
+			i = v.other
+		}
+	}
 }

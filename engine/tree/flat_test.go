@@ -48,6 +48,115 @@ func TestEnsembleAddsTheBitsOfPredict(t *testing.T) {
 	}
 }
 
+// TestBitsOfSparseScores compares sparse rows with the same rows in full.
+func TestBitsOfSparseScores(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		features, models, iterations := 1+r.IntN(30), 1+r.IntN(3), 1+r.IntN(5)
+		trees := make([]*tree.Tree, models*iterations)
+		for i := range trees {
+			trees[i] = randomTree(r, 1+r.IntN(1+r.IntN(60)), features, r.IntN(3) == 0, r.IntN(5) == 0)
+		}
+		rows := r.IntN(300)
+		values := make([]float64, rows*features)
+		start := []int{0}
+		var index []int32
+		var value []float64
+		for row := range rows {
+			for f := range features {
+				if r.IntN(3) == 0 {
+					v := randomValue(r)
+					values[row*features+f] = v
+					index, value = append(index, int32(f)), append(value, v)
+				}
+			}
+			if r.IntN(2) == 0 { // unknown to the trees
+				index, value = append(index, int32(features+r.IntN(3))), append(value, 1)
+			}
+			start = append(start, len(index))
+		}
+		e := tree.NewEnsemble(trees, models)
+		got, want := make([]float64, rows*models), make([]float64, rows*models)
+		if err := e.AddScores(values, features, 0, iterations, want); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.AddSparseScores(start, index, value, 0, iterations, got); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if math.Float64bits(got[i]) != math.Float64bits(want[i]) && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
+				t.Fatalf("seed %d: score %d is %v, want %v", seed, i, got[i], want[i])
+			}
+		}
+	}
+}
+
+// TestEnsembleOfManyColumns has trees that need many segments, features with more
+// thresholds than a byte counts, wide tables of categories, and trees that are
+// too large to be laid out.
+func TestBitsOfManyColumns(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 3))
+	for name, c := range map[string]struct{ trees, leaves, features, category int }{
+		"many features":        {12, 1500, 20000, 40},
+		"many thresholds":      {20, 700, 2, 0},
+		"distant categories":   {10, 50, 3, 1 << 20},
+		"a huge tree":          {3, 30000, 100, 100},
+		"a tree beyond bounds": {3, 70000, 100000, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(r.Uint64(), 1))
+			trees := make([]*tree.Tree, c.trees)
+			for i := range trees {
+				trees[i] = wideTree(r, c.leaves, c.features, c.category)
+				if err := trees[i].Validate(c.features); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rows := 43
+			values := make([]float64, rows*c.features)
+			for i := range values {
+				values[i] = float64(r.IntN(max(c.category, 50))) + r.Float64()
+			}
+			got := make([]float64, rows)
+			if err := tree.NewEnsemble(trees, 1).AddScores(values, c.features, 0, len(trees), got); err != nil {
+				t.Fatal(err)
+			}
+			for row, v := range got {
+				want := 0.0
+				for _, tr := range trees {
+					want += tr.Predict(values[row*c.features : (row+1)*c.features])
+				}
+				if v != want {
+					t.Fatalf("row %d: %v, want %v", row, v, want)
+				}
+			}
+		})
+	}
+}
+
+// wideTree splits at random places, a third of its nodes by categories below a
+// bound.
+func wideTree(r *rand.Rand, leaves, features, category int) *tree.Tree {
+	t := randomTree(r, leaves, features, false, false)
+	t.CatBoundaries = []int32{0}
+	for i := range t.Threshold {
+		t.Threshold[i] = float64(r.IntN(50)) + r.Float64()
+		if category == 0 || r.IntN(3) > 0 {
+			continue
+		}
+		t.Threshold[i], t.DecisionType[i] = float64(t.NumCat()), tree.CategoricalMask
+		words := make([]uint32, 1+r.IntN(category)/32)
+		for k := range words {
+			words[k] = r.Uint32()
+		}
+		t.CatThreshold = append(t.CatThreshold, words...)
+		t.CatBoundaries = append(t.CatBoundaries, int32(len(t.CatThreshold)))
+	}
+	return t
+}
+
 func TestEnsembleRefusesWrongShapes(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))

@@ -28,6 +28,11 @@ func (t *Tree) Predict(row []float64) float64 {
 	if !t.IsLinear {
 		return t.LeafValue[leaf]
 	}
+	return t.linearOutput(leaf, row)
+}
+
+// linearOutput is what the model of a linear tree's leaf gives for a row.
+func (t *Tree) linearOutput(leaf int, row []float64) float64 {
 	sum := t.LeafConst[leaf]
 	coeff := t.LeafCoeff[leaf]
 	for j, f := range t.LeafFeatures[leaf] {
@@ -59,6 +64,11 @@ func (t *Tree) PredictSparse(index []int32, value []float64) float64 {
 	if !t.IsLinear {
 		return t.LeafValue[leaf]
 	}
+	return t.linearOutputSparse(leaf, index, value)
+}
+
+// linearOutputSparse is linearOutput for a row given as for LeafSparse.
+func (t *Tree) linearOutputSparse(leaf int, index []int32, value []float64) float64 {
 	sum := t.LeafConst[leaf]
 	coeff := t.LeafCoeff[leaf]
 	for j, f := range t.LeafFeatures[leaf] {
