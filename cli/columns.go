@@ -181,6 +181,9 @@ func (c *columnMap) direct(b *read.Batch) bool {
 	return c.to == nil && b.RowStart == nil && b.Features == c.features
 }
 
+// sparse says that a batch's entries are those of the model's rows.
+func (c *columnMap) sparse(b *read.Batch) bool { return c.to == nil && b.RowStart != nil }
+
 // fill writes rows lo … hi-1 of a batch into rows, which holds zeros.
 func (c *columnMap) fill(b *read.Batch, lo, hi int, rows []float64) {
 	for i := lo; i < hi; i++ {

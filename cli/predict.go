@@ -167,13 +167,10 @@ func scorerFor(cfg *lightgbm.Config, model *lightgbm.Model) (*scorer, error) {
 			return nil, err
 		}
 		return contributionScorer(p, x.Width()), nil
-	case cfg.PredictRawScore:
-		return newScorer(p, "raw_score", p.Models(), func(_ *scratch, rows, out []float64) error {
-			return p.RawRows(rows, out)
-		}), nil
-	default:
-		return newScorer(p, "prediction", p.Models(), func(_ *scratch, rows, out []float64) error {
-			return p.OutputRows(rows, out)
-		}), nil
 	}
+	s := rawScorer(p, !cfg.PredictRawScore)
+	if cfg.PredEarlyStop {
+		s.sparse = nil // that is for all trees
+	}
+	return s, nil
 }

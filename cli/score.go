@@ -18,6 +18,8 @@ type scorer struct {
 	scratch  sync.Pool
 	// score writes the lines of some rows to out.
 	score func(w *scratch, rows, out []float64) error
+	// sparse, if not nil, does that for sparse rows, as of a read.Batch.
+	sparse func(rowStart []int, index []int32, value, out []float64) error
 }
 
 // scratch is the memory of one goroutine.
@@ -33,7 +35,13 @@ const chunkValues = 1 << 15
 
 func newScorer(p *lightgbm.Predictor, kind string, width int, score func(w *scratch, rows, out []float64) error) *scorer {
 	s := &scorer{kind: kind, width: width, features: p.Features(), score: score}
-	s.scratch.New = func() any { return &scratch{out: make([]float64, s.chunk()*width)} }
+	s.scratch.New = func() any {
+		room := s.chunk() * width
+		if s.sparse != nil {
+			room = max(1, chunkValues/width) * width
+		}
+		return &scratch{out: make([]float64, room)}
+	}
 	return s
 }
 
@@ -79,11 +87,30 @@ func (s *scorer) chunk() int {
 	return max(1, chunkValues/max(s.features, s.width, 1))
 }
 
+// rawScorer computes raw scores, or with transform outputs.
+func rawScorer(p *lightgbm.Predictor, transform bool) *scorer {
+	if transform {
+		s := newScorer(p, "prediction", p.Models(), func(_ *scratch, rows, out []float64) error {
+			return p.OutputRows(rows, out)
+		})
+		s.sparse = p.OutputSparseRows
+		return s
+	}
+	s := newScorer(p, "raw_score", p.Models(), func(_ *scratch, rows, out []float64) error {
+		return p.RawRows(rows, out)
+	})
+	s.sparse = p.RawSparseRows
+	return s
+}
+
 // each scores a batch and passes on the lines' values, some lines at a time;
 // they are the scorer's again when fn returns.
 func (s *scorer) each(b *read.Batch, columns *columnMap, fn func(values []float64)) error {
 	w := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(w)
+	if s.sparse != nil && columns.sparse(b) {
+		return s.eachSparse(w, b, fn)
+	}
 	chunk, direct := s.chunk(), columns.direct(b)
 	if !direct && w.rows == nil {
 		w.rows = make([]float64, chunk*s.features)
@@ -103,6 +130,20 @@ func (s *scorer) each(b *read.Batch, columns *columnMap, fn func(values []float6
 			columns.wipe(b, lo, hi, rows)
 		}
 		if err != nil {
+			return err
+		}
+		fn(out)
+	}
+	return nil
+}
+
+// eachSparse is each for a batch that need not be made dense.
+func (s *scorer) eachSparse(w *scratch, b *read.Batch, fn func(values []float64)) error {
+	chunk := max(1, len(w.out)/s.width)
+	for lo := 0; lo < b.Rows; lo += chunk {
+		hi := min(b.Rows, lo+chunk)
+		out := w.out[:(hi-lo)*s.width]
+		if err := s.sparse(b.RowStart[lo:hi+1], b.Index, b.Value, out); err != nil {
 			return err
 		}
 		fn(out)

@@ -116,9 +116,7 @@ func rawScores(ctx context.Context, src read.Source, opt read.Options, model *li
 	if err != nil {
 		return nil, err
 	}
-	s := newScorer(p, "raw_score", p.Models(), func(_ *scratch, rows, out []float64) error {
-		return p.RawRows(rows, out)
-	})
+	s := rawScorer(p, false)
 	columns := &columnMap{features: model.NumFeatures()}
 	var byRow []float64
 	err = read.InOrder(ctx, table, func(b *read.Batch) ([]float64, error) {

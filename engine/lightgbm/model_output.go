@@ -137,6 +137,16 @@ func (t Transform) Apply(scores []float64) {
 	}
 }
 
+// applyRows is Apply for many rows of so many scores each.
+func (t Transform) applyRows(scores []float64, models int) {
+	if t.link == identity && t.divisor == 1 {
+		return
+	}
+	for ; len(scores) > 0; scores = scores[models:] {
+		t.Apply(scores[:models])
+	}
+}
+
 // log1pExp is log(1+exp(x)). Where exp(x) is beyond the range of numbers,
 // LightGBM gives infinity; the value is x there.
 func log1pExp(x float64) float64 {

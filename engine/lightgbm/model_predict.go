@@ -2,6 +2,7 @@ package lightgbm
 
 import (
 	"fmt"
+	"sync"
 
 	"cloister/engine/tree"
 )
@@ -12,7 +13,7 @@ type Predictor struct {
 	trees     []*tree.Tree
 	models    int
 	features  int
-	ensemble  *tree.Ensemble
+	flat      func() *tree.Ensemble // laid out for many rows when it is first asked for
 	transform Transform
 	stop      *earlyStop // nil if every tree counts
 }
@@ -28,12 +29,15 @@ func (m *Model) Predictor(start, num int) (*Predictor, error) {
 	trees := m.Trees[first*m.TreesPerIteration : end*m.TreesPerIteration]
 	return &Predictor{
 		trees: trees, models: m.TreesPerIteration, features: m.NumFeatures(),
-		ensemble: tree.NewEnsemble(trees, m.TreesPerIteration), transform: transform,
+		flat:      sync.OnceValue(func() *tree.Ensemble { return tree.NewEnsemble(trees, m.TreesPerIteration) }),
+		transform: transform,
 	}, nil
 }
 
 // Models is the number of values that Raw and Output give for a row.
 func (p *Predictor) Models() int { return p.models }
+
+func (p *Predictor) iterations() int { return len(p.trees) / p.models }
 
 // Features is the number of values that a row must have.
 func (p *Predictor) Features() int { return p.features }
@@ -91,9 +95,29 @@ func (p *Predictor) RawSparse(index []int32, value, out []float64) error {
 func (p *Predictor) RawRows(values, out []float64) error {
 	clear(out)
 	if p.stop != nil {
-		return p.stop.addRows(p.ensemble, values, p.features, p.models, out)
+		return p.stop.addRows(p.flat(), values, p.features, p.models, out)
 	}
-	return p.ensemble.AddScores(values, p.features, 0, p.ensemble.Iterations(), out)
+	return p.flat().AddScores(values, p.features, 0, p.iterations(), out)
+}
+
+// RawSparseRows is RawRows for sparse rows: row i has the entries rowStart[i] …
+// rowStart[i+1]-1 of index, whose features ascend, and value; the others are 0.
+// Features beyond the model's are ignored.
+func (p *Predictor) RawSparseRows(rowStart []int, index []int32, value, out []float64) error {
+	clear(out)
+	if p.stop == nil {
+		return p.flat().AddSparseScores(rowStart, index, value, 0, p.iterations(), out)
+	}
+	if err := p.flat().AddSparseScores(rowStart, index, value, 0, 0, out); err != nil {
+		return err // the shape is wrong
+	}
+	for i, lo := range rowStart[:len(rowStart)-1] {
+		hi := rowStart[i+1]
+		if err := p.RawSparse(index[lo:hi], value[lo:hi], out[i*p.models:(i+1)*p.models]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Output is Raw followed by the objective's Transform.
@@ -110,9 +134,16 @@ func (p *Predictor) OutputRows(values, out []float64) error {
 	if err := p.RawRows(values, out); err != nil {
 		return err
 	}
-	for ; len(out) > 0; out = out[p.models:] {
-		p.transform.Apply(out[:p.models])
+	p.transform.applyRows(out, p.models)
+	return nil
+}
+
+// OutputSparseRows is RawSparseRows followed by the objective's Transform.
+func (p *Predictor) OutputSparseRows(rowStart []int, index []int32, value, out []float64) error {
+	if err := p.RawSparseRows(rowStart, index, value, out); err != nil {
+		return err
 	}
+	p.transform.applyRows(out, p.models)
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // blockSize is the number of text bytes that one goroutine parses at a time.
-const blockSize = 1 << 20
+const blockSize = 256 << 10
 
 // position counts what lies before a block.
 type position struct{ rows, lines int }
