@@ -77,7 +77,7 @@ func (b *building) load(ctx context.Context, t *read.Table, in *Input) (*Dataset
 	if !t.HasLabel() {
 		return nil, nil, &read.Error{Table: b.name, Problem: "has no labels", Hint: "name the label's column with label_column"}
 	}
-	all, err := b.sample(ctx, t)
+	all, err := b.sample(ctx, t, in)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,12 +127,12 @@ func (b *building) load(ctx context.Context, t *read.Table, in *Input) (*Dataset
 
 // sample takes the table's shape, and its bins unless there is a reference. If
 // the sample is the whole table, it is returned.
-func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, err error) {
+func (b *building) sample(ctx context.Context, t *read.Table, in *Input) (all *rowTable, err error) {
 	n := b.o.BinConstructSampleCnt
 	if b.ref != nil {
 		n = min(n, validSample)
 	}
-	s, err := t.SampleParts(ctx, n, b.o.DataRandomSeed)
+	s, err := b.parts(ctx, t, n, in.Table.Once)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,11 @@ func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, er
 	}
 	rows := &rowTable{list: s.Batches, rows: s.Rows, features: features}
 	if b.ref == nil {
-		if err := b.findBins(ctx, rows, nil); err != nil {
+		var picked []int
+		if s.Rows > n {
+			picked = read.SampleRows(s.Rows, n, b.o.DataRandomSeed)
+		}
+		if err := b.findBins(ctx, rows, picked); err != nil {
 			return nil, err
 		}
 	}
@@ -150,6 +154,17 @@ func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, er
 		return rows, nil
 	}
 	return nil, nil
+}
+
+// parts reads a sample of n rows, or the whole table where that is hardly more.
+func (b *building) parts(ctx context.Context, t *read.Table, n int, once bool) (*read.Parts, error) {
+	most := n + n/2
+	if rows := t.Estimate(); rows > 0 && rows <= most && !once {
+		if all, err := t.All(ctx, most); all != nil || err != nil {
+			return all, err
+		}
+	}
+	return t.SampleParts(ctx, n, b.o.DataRandomSeed)
 }
 
 // sideFiles reads what stands beside the table.

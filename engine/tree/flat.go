@@ -33,6 +33,7 @@ type segment struct {
 	flat   []flatTree // none if they are used as they are
 	views  []view
 	lookup []int32 // of each feature, its first view and 1 more, or 0
+	small  []small // of each view
 	blank  []cell  // rows of zeros
 }
 

@@ -223,13 +223,18 @@ func (g *segment) rewrite(s *scratch, r *rows, n, groups int) {
 func (g *segment) setEntries(r *rows, row int, cells []cell, lane int) {
 	index, value := r.sparse(row)
 	for e, f := range index {
-		if uint(f) >= uint(len(g.lookup)) {
+		if uint(f) >= uint(len(g.lookup)) || g.lookup[f] == 0 {
 			continue
 		}
-		for i := g.lookup[f]; i > 0; {
-			v := &g.views[i-1]
-			v.set(value[e], cells, lane)
-			i = v.other
+		i, x := g.lookup[f]-1, value[e]
+		if s, n := &g.small[i], int(x); uint(n) < uint(len(s.bytes)) && float64(n) == x && s.column > 0 && !s.other {
+			cells[s.column][lane] = s.bytes[n]
+			continue
+		}
+		for more := true; more; i-- {
+			v := &g.views[i]
+			v.set(x, cells, lane)
+			i, more = v.other, v.other > 0
 		}
 	}
 }

@@ -34,6 +34,14 @@ type view struct {
 	size  int // categories
 }
 
+// small has the bytes of the least integers in a view's only column; column is 0
+// where there are several. It is what most entries of sparse rows need.
+type small struct {
+	column uint16
+	other  bool // the feature has another view
+	bytes  [13]uint8
+}
+
 type viewKind uint8
 
 const (
@@ -205,6 +213,10 @@ func (l *layout) finish(s *segment) (tables int) {
 		v.prepare()
 		v.other, s.lookup[v.feature] = s.lookup[v.feature], int32(i)+1
 	}
+	s.small = make([]small, len(s.views))
+	for i := range s.views {
+		s.small[i] = s.views[i].small()
+	}
 	s.blank = make([]cell, width)
 	for lane := range lanes {
 		for i := range s.views {
@@ -232,6 +244,17 @@ func (v *view) prepare() {
 	v.zeroMissing = v.kind == zeroRight || v.kind == zeroLeft
 }
 
+func (v *view) small() small {
+	if v.kind == categories || v.columns > 1 {
+		return small{}
+	}
+	s := small{column: uint16(v.column), other: v.other > 0}
+	for i := range s.bytes {
+		s.bytes[i] = clampByte(v.rank(float64(i)))
+	}
+	return s
+}
+
 // place gives a node its column and key, and a set its place in the table.
 func (v *view) place(n innerNode) flatNode {
 	if v.kind != categories {
@@ -249,7 +272,7 @@ func (v *view) place(n innerNode) flatNode {
 
 // set writes a value into a lane of a view's columns.
 func (v *view) set(x float64, cells []cell, lane int) {
-	cells = cells[v.column : v.column+v.columns]
+	cells = cells[v.column:][:v.columns]
 	if v.kind == categories {
 		for i, right := range v.decisions(x) {
 			cells[i][lane] = right
@@ -257,6 +280,10 @@ func (v *view) set(x float64, cells []cell, lane int) {
 		return
 	}
 	rank := v.rank(x)
+	if len(cells) == 1 { // nearly always
+		cells[0][lane] = clampByte(rank)
+		return
+	}
 	for i := range cells {
 		cells[i][lane] = clampByte(rank - i*inColumn)
 	}

@@ -1,6 +1,12 @@
 package read
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
 
 // Parts is a Sample as a list of batches, which needs no memory for a copy.
 type Parts struct {
@@ -11,6 +17,46 @@ type Parts struct {
 	Rows, Total int
 	// All says that the sample is the whole table.
 	All bool
+}
+
+// Estimate is a guess at the number of rows from the table's size, or 0 where
+// there is none: before the first pass over a text that is plain.
+func (t *Table) Estimate() int { return int(min(t.estimate, 1<<40)) }
+
+// errMany ends a pass over a table that is not kept.
+var errMany = errors.New("too many rows to keep")
+
+// All reads the whole table and keeps it, all rows checked; it returns nil where
+// the table has more than the given number of rows. A source that opens once is
+// read by it.
+func (t *Table) All(ctx context.Context, most int) (*Parts, error) {
+	p := &Parts{All: true}
+	var mu sync.Mutex
+	err := t.Rows(ctx, func(b *Batch) error {
+		if b.First+b.Rows > most {
+			return errMany
+		}
+		var own piece
+		own.copyRows(b, nil)
+		own.Seq, own.First = b.Seq, b.First
+		mu.Lock()
+		defer mu.Unlock()
+		p.Batches = append(p.Batches, own.Batch)
+		return nil
+	})
+	if errors.Is(err, errMany) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(p.Batches, func(a, b Batch) int { return cmp.Compare(a.Seq, b.Seq) })
+	features := t.Features()
+	for i := range p.Batches {
+		p.Batches[i].Features = features
+	}
+	p.Rows, p.Total = t.rows, t.rows
+	return p, nil
 }
 
 // SampleParts draws the same rows as Sample.

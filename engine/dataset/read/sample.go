@@ -238,9 +238,7 @@ func (c *collector) insert(p *piece, rows []int) {
 
 // prune drops the candidates that cannot win any more.
 func (c *collector) prune() {
-	slices.SortFunc(c.rows, byDraw)
-	c.rows = c.rows[:c.n]
-	c.limit.Store(min(c.limit.Load(), c.rows[c.n-1].draw))
+	c.limit.Store(min(c.limit.Load(), c.choose()))
 	slices.SortFunc(c.rows, byRow) // the order that a piece's rows must have
 	// Rewrite the pieces, so that the dropped rows' memory is free.
 	byPiece := map[*piece][]int{}
@@ -260,15 +258,22 @@ func (c *collector) prune() {
 
 func byRow(a, b candidate) int { return cmp.Compare(a.row, b.row) }
 
-func byDraw(a, b candidate) int {
-	return cmp.Or(cmp.Compare(a.draw, b.draw), cmp.Compare(a.row, b.row))
+// choose leaves the candidates with the n least draws, of more, and returns the
+// greatest of these. No two rows draw the same number.
+func (c *collector) choose() uint64 {
+	draws := make([]uint64, len(c.rows))
+	for i := range draws {
+		draws[i] = c.rows[i].draw
+	}
+	limit := nthLeast(draws, c.n)
+	c.rows = slices.DeleteFunc(c.rows, func(r candidate) bool { return r.draw > limit })
+	return limit
 }
 
 // decide leaves the winners, in the table's order.
 func (c *collector) decide() {
 	if len(c.rows) > c.n {
-		slices.SortFunc(c.rows, byDraw)
-		c.rows = c.rows[:c.n]
+		c.choose()
 	}
 	slices.SortFunc(c.rows, byRow)
 }

@@ -230,11 +230,15 @@ func (s *sparse) row(text []byte, p int) (int, *lineError) {
 		if index >= s.limit && !s.drop && !(s.special && (index == l.weight || index == l.group)) {
 			return 0, s.beyond(text[p : bytes.IndexByte(text[p:], ':')+p])
 		}
-		value, next, fault := s.value(text, skipBlanks(text, q+1), index)
-		if fault != nil {
-			return 0, fault
+		var value float64
+		if digit := text[q+1] - '0'; digit <= 9 && isBlank(text[q+2]) {
+			value, p = float64(digit), q+2 // as most counts and flags are
+		} else {
+			var fault *lineError
+			if value, p, fault = s.value(text, skipBlanks(text, q+1), index); fault != nil {
+				return 0, fault
+			}
 		}
-		p = next
 		switch {
 		case s.special && index == l.weight:
 			weight = value
