@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"cloister/engine/parallel"
 	"cloister/engine/tree"
 )
 
@@ -53,7 +54,7 @@ type modelReader struct {
 
 	v4   bool
 	head map[string]textField
-	tree *treeReader    // the last
+	tree *treeReader    // that an error is about
 	tail map[string]int // lines of sections
 }
 
@@ -238,28 +239,23 @@ func (r *modelReader) readTrees() error {
 	if err != nil {
 		return err
 	}
-	for {
-		line, ok := r.peek()
-		if !ok {
-			r.line++
-			return r.errorf("", "the model is cut off: %d trees, but no line %q", len(r.m.Trees), "end of trees")
+	pool := parallel.New(0)
+	defer pool.Close()
+	for more := true; more; {
+		var open []*treeReader
+		for more && err == nil && len(open) < treesAtATime {
+			var tr *treeReader
+			tr, more, err = r.nextTree(len(r.m.Trees)+len(open), sizes)
+			if tr != nil {
+				open = append(open, tr)
+			}
 		}
-		if endsTrees(line) {
-			break
+		// A tree's own faults come before those of the text behind it.
+		if earlier := r.finishTrees(pool, open); earlier != nil {
+			return earlier
 		}
-		index := len(r.m.Trees)
-		start := r.pos
-		t, err := r.readTree(index)
 		if err != nil {
 			return err
-		}
-		r.m.Trees = append(r.m.Trees, t)
-		r.peek()
-		if r.v4 && index < len(sizes) && sizes[index] != r.pos-start {
-			e := modelErrorf("tree_sizes", "the tree has %d bytes, but tree_sizes says %d: was the text changed, or its line ends?",
-				r.pos-start, sizes[index])
-			e.Tree, e.Line = index, r.tree.line
-			return e
 		}
 	}
 	if f, ok := r.head["tree_sizes"]; (ok || r.v4) && len(sizes) != len(r.m.Trees) {
@@ -269,6 +265,50 @@ func (r *modelReader) readTrees() error {
 		return f.errorf("has %d entries, but there are %d trees", len(sizes), len(r.m.Trees))
 	}
 	return r.m.validateHead() // now that the number of trees is known
+}
+
+// treesAtATime is the number of trees whose lines are held before their numbers
+// are read, by all processors.
+const treesAtATime = 64
+
+// nextTree takes the lines of the next tree, if there is one. The tree is also
+// given where its lines are whole but something behind them is wrong.
+func (r *modelReader) nextTree(index int, sizes []int) (tr *treeReader, ok bool, err error) {
+	line, ok := r.peek()
+	if !ok {
+		r.line++
+		return nil, false, r.errorf("", "the model is cut off: %d trees, but no line %q", index, "end of trees")
+	}
+	if endsTrees(line) {
+		return nil, false, nil
+	}
+	start := r.pos
+	if tr, err = r.treeLines(index); err != nil {
+		return nil, false, err
+	}
+	r.peek()
+	if r.v4 && index < len(sizes) && sizes[index] != r.pos-start {
+		e := modelErrorf("tree_sizes", "the tree has %d bytes, but tree_sizes says %d: was the text changed, or its line ends?",
+			r.pos-start, sizes[index])
+		e.Tree, e.Line = index, tr.line
+		return tr, false, e
+	}
+	return tr, true, nil
+}
+
+// finishTrees reads the numbers of trees whose lines were taken and adds the
+// trees to the model. The error is that of the first tree.
+func (r *modelReader) finishTrees(pool *parallel.Pool, open []*treeReader) error {
+	errs := make([]error, len(open))
+	pool.Run(len(open), func(i int) { errs[i] = open[i].finish(r.m.NumFeatures()) })
+	for i, tr := range open {
+		if errs[i] != nil {
+			r.tree = tr
+			return errs[i]
+		}
+		r.m.Trees = append(r.m.Trees, tr.t)
+	}
+	return nil
 }
 
 func (r *modelReader) readTail() error {

@@ -19,34 +19,41 @@ var treeFields = []string{
 // treeReader has the lines of one tree.
 type treeReader struct {
 	fields map[string]textField
+	index  int
 	line   int // of "Tree="
 	t      *tree.Tree
 }
 
-// readTree reads the lines from "Tree=" to the next empty one. The tree is
-// checked before the next is read, so that the first error is the one told.
-func (r *modelReader) readTree(index int) (*tree.Tree, error) {
-	tr := &treeReader{t: new(tree.Tree)}
-	r.tree = tr
-	err := r.treeLines(index, tr)
-	if err == nil {
-		err = tr.read()
+// finish reads the tree's numbers and checks it.
+func (tr *treeReader) finish(features int) error {
+	err := tr.read()
+	var me *ModelError
+	if errors.As(err, &me) {
+		me.Tree = tr.index
+		return err
 	}
+	if err := tr.t.Validate(features); err != nil {
+		return treeError(tr.index, err)
+	}
+	return nil
+}
+
+// treeLines takes the lines from "Tree=" to the next empty one.
+func (r *modelReader) treeLines(index int) (*treeReader, error) {
+	tr := &treeReader{t: new(tree.Tree), index: index}
+	err := r.takeLines(tr)
 	var me *ModelError
 	if errors.As(err, &me) {
 		me.Tree = index
 		return nil, err
 	}
-	if err := tr.t.Validate(r.m.NumFeatures()); err != nil {
-		return nil, treeError(index, err)
-	}
-	return tr.t, nil
+	return tr, nil
 }
 
-func (r *modelReader) treeLines(index int, tr *treeReader) error {
+func (r *modelReader) takeLines(tr *treeReader) error {
 	line, _ := r.next()
-	if line != "Tree="+strconv.Itoa(index) {
-		return r.errorf("", "%q stands where the line %q or %q should", shown(line), "Tree="+strconv.Itoa(index), "end of trees")
+	if line != "Tree="+strconv.Itoa(tr.index) {
+		return r.errorf("", "%q stands where the line %q or %q should", shown(line), "Tree="+strconv.Itoa(tr.index), "end of trees")
 	}
 	tr.line = r.line
 	tr.fields = make(map[string]textField, len(treeFields))
