@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -47,17 +48,12 @@ func newScorer(p *lightgbm.Predictor, kind string, width int, score func(w *scra
 
 func leafScorer(p *lightgbm.Predictor) *scorer {
 	return newScorer(p, "leaf_index", p.Trees(), func(w *scratch, rows, out []float64) error {
-		if w.leaves == nil {
-			w.leaves = make([]int32, p.Trees())
+		w.leaves = slices.Grow(w.leaves[:0], len(out))[:len(out)]
+		if err := p.LeavesRows(rows, w.leaves); err != nil {
+			return err
 		}
-		for ; len(rows) > 0; rows = rows[p.Features():] {
-			if err := p.Leaves(rows[:p.Features()], w.leaves); err != nil {
-				return err
-			}
-			for j, leaf := range w.leaves {
-				out[j] = float64(leaf)
-			}
-			out = out[p.Trees():]
+		for i, leaf := range w.leaves {
+			out[i] = float64(leaf)
 		}
 		return nil
 	})
@@ -72,13 +68,7 @@ func contributionScorer(p *lightgbm.Predictor, width int) *scorer {
 			}
 			w.explainer = x
 		}
-		for ; len(rows) > 0; rows = rows[p.Features():] {
-			if err := w.explainer.Contributions(rows[:p.Features()], out[:width]); err != nil {
-				return err
-			}
-			out = out[width:]
-		}
-		return nil
+		return w.explainer.ContributionsRows(rows, out)
 	})
 }
 

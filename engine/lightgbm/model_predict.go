@@ -159,6 +159,12 @@ func (p *Predictor) Leaves(row []float64, out []int32) error {
 	return nil
 }
 
+// LeavesRows is Leaves for many rows, row after row in values and out, and much
+// faster for more than a few.
+func (p *Predictor) LeavesRows(values []float64, out []int32) error {
+	return p.flat().Leaves(values, p.features, 0, p.iterations(), out)
+}
+
 // Explainer computes contributions of features. Each goroutine needs its own.
 type Explainer struct {
 	p *Predictor
@@ -188,5 +194,22 @@ func (x *Explainer) Contributions(row, phi []float64) error {
 	}
 	clear(phi)
 	x.e.Add(row, 0, len(x.p.trees)/x.p.models, phi)
+	return nil
+}
+
+// ContributionsRows is Contributions for many rows, row after row in values and
+// phi.
+func (x *Explainer) ContributionsRows(values, phi []float64) error {
+	features, width := x.p.features, x.Width()
+	if len(phi)%width != 0 || len(values) != len(phi)/width*features {
+		return fmt.Errorf("%w: %d values in rows of %d do not go with %d contributions of %d a row",
+			tree.ErrShape, len(values), features, len(phi), width)
+	}
+	for ; len(phi) > 0; phi = phi[width:] {
+		if err := x.Contributions(values[:features], phi[:width]); err != nil {
+			return err
+		}
+		values = values[features:]
+	}
 	return nil
 }

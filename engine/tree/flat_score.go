@@ -112,15 +112,77 @@ func (e *Ensemble) AddSparseScores(rowStart []int, index []int32, value []float6
 	return e.add(rows{start: rowStart, index: index, value: value}, start, end, out)
 }
 
-// add adds scores of rows that were checked.
-func (e *Ensemble) add(r rows, start, end int, out []float64) error {
-	if start < 0 || start > end || end > e.Iterations() {
-		return fmt.Errorf("%w: iterations %d to %d of %d", ErrShape, start, end, e.Iterations())
+// Leaves writes the numbers of the leaves that rows, as of AddScores, fall into
+// in the trees of iterations start … end-1 to out, which has a value for each of
+// these trees, row after row.
+func (e *Ensemble) Leaves(values []float64, features, start, end int, out []int32) error {
+	if err := e.checkRange(start, end); err != nil {
+		return err
+	}
+	width := (end - start) * e.models
+	switch {
+	case features < e.features:
+		return fmt.Errorf("%w: rows have %d features, the trees use %d", ErrShape, features, e.features)
+	case width == 0 && len(out) == 0:
+		return nil
+	case width == 0 || len(out)%width != 0 || len(values) != len(out)/width*features:
+		return fmt.Errorf("%w: %d values in rows of %d do not go with %d leaves of %d trees",
+			ErrShape, len(values), features, len(out), width)
 	}
 	s := e.scratch.Get().(*scratch)
 	defer e.scratch.Put(s)
-	// What is of one segment alone can pass over all rows; else the order of a
-	// row's trees asks for all segments of a block at a time.
+	r := rows{values: values, features: features}
+	for len(out) > 0 {
+		n := min(e.block()*lanes, len(out)/width)
+		for i := range e.segments {
+			g := &e.segments[i]
+			first, last := max(start*e.models, g.first), min(end*e.models, g.first+len(g.trees))
+			if first < last {
+				g.leaves(s, &r, n, first, last, out[first-start*e.models:], width)
+			}
+		}
+		r, out = r.from(n), out[n*width:]
+	}
+	return nil
+}
+
+// leaves writes the leaves of n rows in the trees first … last-1, a row every
+// width values.
+func (g *segment) leaves(s *scratch, r *rows, n, first, last int, out []int32, width int) {
+	if g.flat == nil {
+		for i, t := range g.trees[first-g.first : last-g.first] {
+			for row := range n {
+				out[row*width+i] = int32(t.Leaf(r.dense(row)))
+			}
+		}
+		return
+	}
+	groups := (n + lanes - 1) / lanes
+	g.rewrite(s, r, n, groups)
+	at := s.places[:groups]
+	for i := range last - first {
+		t := &g.flat[first-g.first+i]
+		t.walk(s.cells, len(g.blank), at)
+		for row := range n {
+			out[row*width+i] = t.leaves[at[row/lanes][row%lanes]]
+		}
+	}
+}
+
+func (e *Ensemble) checkRange(start, end int) error {
+	if start < 0 || start > end || end > e.Iterations() {
+		return fmt.Errorf("%w: iterations %d to %d of %d", ErrShape, start, end, e.Iterations())
+	}
+	return nil
+}
+
+// add adds scores of rows that were checked.
+func (e *Ensemble) add(r rows, start, end int, out []float64) error {
+	if err := e.checkRange(start, end); err != nil {
+		return err
+	}
+	s := e.scratch.Get().(*scratch)
+	defer e.scratch.Put(s)
 	for len(out) > 0 {
 		n := min(e.block()*lanes, len(out)/e.models)
 		for i := range e.segments {

@@ -48,6 +48,31 @@ func TestEnsembleAddsTheBitsOfPredict(t *testing.T) {
 	}
 }
 
+func TestEnsembleLeaves(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		features, models, iterations, rows := 1+r.IntN(12), 1+r.IntN(3), 1+r.IntN(5), r.IntN(700)
+		trees := make([]*tree.Tree, models*iterations)
+		for i := range trees {
+			trees[i] = randomTree(r, 1+r.IntN(60), features, r.IntN(3) == 0, r.IntN(5) == 0)
+		}
+		values := randomRow(r, rows*features)
+		start := r.IntN(iterations)
+		width := (iterations - start) * models
+		got := make([]int32, rows*width)
+		if err := tree.NewEnsemble(trees, models).Leaves(values, features, start, iterations, got); err != nil {
+			t.Fatal(err)
+		}
+		for i, leaf := range got {
+			row := i / width
+			if want := trees[start*models+i%width].Leaf(values[row*features : (row+1)*features]); int(leaf) != want {
+				t.Fatalf("seed %d: row %d: leaf %d, want %d", seed, row, leaf, want)
+			}
+		}
+	}
+}
+
 // TestBitsOfSparseScores compares sparse rows with the same rows in full.
 func TestBitsOfSparseScores(t *testing.T) {
 	t.Parallel()
