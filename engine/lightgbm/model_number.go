@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"cloister/engine/dataset/read"
 )
 
 // How many significant digits LightGBM writes: all of what prediction needs,
@@ -79,7 +81,12 @@ func modelFloat(s string, bits int) (float64, error) {
 	return v, nil
 }
 
-func modelFloat64(s string) (float64, error) { return modelFloat(s, 64) }
+func modelFloat64(s string) (float64, error) {
+	if v, ok := read.Decimal(s); ok {
+		return v, nil
+	}
+	return modelFloat(s, 64)
+}
 
 func modelFloat32(s string) (float32, error) {
 	v, err := modelFloat(s, 32)

@@ -3,6 +3,7 @@ package lightgbm
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"cloister/engine/tree"
 )
@@ -14,6 +15,7 @@ type Predictor struct {
 	models    int
 	features  int
 	flat      func() *tree.Ensemble // laid out for many rows when it is first asked for
+	few       *atomic.Int64         // calls for so few rows that it was not needed
 	transform Transform
 	stop      *earlyStop // nil if every tree counts
 }
@@ -30,6 +32,7 @@ func (m *Model) Predictor(start, num int) (*Predictor, error) {
 	return &Predictor{
 		trees: trees, models: m.TreesPerIteration, features: m.NumFeatures(),
 		flat:      sync.OnceValue(func() *tree.Ensemble { return tree.NewEnsemble(trees, m.TreesPerIteration) }),
+		few:       new(atomic.Int64),
 		transform: transform,
 	}, nil
 }
@@ -93,12 +96,30 @@ func (p *Predictor) RawSparse(index []int32, value, out []float64) error {
 // scores in out. It is much faster for more than a few rows, with the same
 // bits, and allocates nothing per row.
 func (p *Predictor) RawRows(values, out []float64) error {
+	if n := len(values) / max(p.features, 1); p.single(n) && len(out) == n*p.models && len(values) == n*p.features {
+		for i := range n {
+			if err := p.Raw(values[i*p.features:(i+1)*p.features], out[i*p.models:(i+1)*p.models]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	clear(out)
 	if p.stop != nil {
 		return p.stop.addRows(p.flat(), values, p.features, p.models, out)
 	}
 	return p.flat().AddScores(values, p.features, 0, p.iterations(), out)
 }
+
+// aRow is the number of rows up to which laying out the trees does not pay, and
+// rarely the number of such calls after which it does.
+const (
+	aRow   = 8
+	rarely = 8
+)
+
+// single says whether to predict a few rows one by one.
+func (p *Predictor) single(rows int) bool { return rows <= aRow && p.few.Add(1) <= rarely }
 
 // RawSparseRows is RawRows for sparse rows: row i has the entries rowStart[i] …
 // rowStart[i+1]-1 of index, whose features ascend, and value; the others are 0.

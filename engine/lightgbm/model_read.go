@@ -3,6 +3,8 @@ package lightgbm
 import (
 	"errors"
 	"io"
+	"io/fs"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,6 +24,7 @@ var modelVersions = []string{"v2", "v3", "v4"}
 // Memory grows with the size of the text only, not with the numbers in it.
 func ReadModel(name string, r io.Reader) (*Model, error) {
 	var text strings.Builder
+	text.Grow(sizeOf(r))
 	if _, err := io.Copy(&text, r); err != nil {
 		return nil, readError("model", name, err)
 	}
@@ -38,6 +41,19 @@ func ReadModel(name string, r io.Reader) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// sizeOf is the number of bytes that a reader has where that is known, else 0.
+func sizeOf(r io.Reader) int {
+	switch r := r.(type) {
+	case interface{ Len() int }: // of a bytes.Reader, say
+		return r.Len()
+	case fs.File:
+		if info, err := r.Stat(); err == nil && info.Mode().IsRegular() && info.Size() < math.MaxInt32 {
+			return int(info.Size())
+		}
+	}
+	return 0
 }
 
 // textField is a line "name=value".

@@ -4,6 +4,9 @@
 //
 //	go run ./test/bench -python .venv/bin/python -cloister bin/cloister -only dense
 //
+// With -curves it measures tables of growing size instead, and plots them; with
+// -starts, processes that predict one row.
+//
 // LightGBM runs as a library in Python; the start of Python is not counted. The
 // result is written to standard output and, with -write, into the blocks of a
 // Markdown file.
@@ -44,6 +47,7 @@ type options struct {
 	scale          float64
 	threads        []int
 	write          string
+	curves, starts bool
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -57,6 +61,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	threads := flags.String("threads", "1,2", "`numbers` of threads")
 	flags.IntVar(&o.repeat, "repeat", 3, "runs of each program")
 	flags.Float64Var(&o.scale, "scale", 1, "part of the rows to use, to try the program")
+	flags.BoolVar(&o.curves, "curves", false, "measure tables of growing size instead of the sets; with the last of -threads")
+	flags.BoolVar(&o.starts, "starts", false, "measure processes that predict one row instead of the sets")
 	flags.StringVar(&o.write, "write", "", "Markdown `file` whose blocks \"bench NAME\" get the results")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -66,6 +72,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	}
 	if o.repeat < 1 || o.scale <= 0 || flags.NArg() > 0 {
 		return nil, errors.New("-repeat and -scale must be positive, and there are no arguments")
+	}
+	if o.curves && o.starts || (o.curves || o.starts) && *only != "" {
+		return nil, errors.New("-curves, -starts and -only exclude each other")
 	}
 	if o.write != "" && o.scale != 1 {
 		return nil, errors.New("-write keeps results of whole tables only: leave -scale out")
@@ -104,14 +113,52 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.write != "" { // before a run that takes long
-		if err := checkBlocks(o.write, o.sets); err != nil {
+		if err := checkBlocks(o.write, o.blocks()); err != nil {
 			return err
 		}
 	}
 	m, err := newMachine(ctx, o)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case o.curves:
+		return runCurves(ctx, o, m, stdout, stderr)
+	case o.starts:
+		return runStarts(ctx, o, m, stdout, stderr)
 	}
+	return runSets(ctx, o, m, stdout, stderr)
+}
+
+// The blocks of a page besides those of the sets.
+const (
+	summaryBlock = "summary"
+	curvesBlock  = "curves"
+	startBlock   = "start"
+)
+
+// whole says that all sets are measured.
+func (o *options) whole() bool { return len(o.sets) == len(sets) }
+
+// blocks are those that a run writes.
+func (o *options) blocks() []string {
+	switch {
+	case o.curves:
+		return []string{curvesBlock}
+	case o.starts:
+		return []string{startBlock}
+	}
+	var names []string
+	for _, s := range o.sets {
+		names = append(names, s.name)
+	}
+	if o.whole() {
+		names = append(names, summaryBlock)
+	}
+	return names
+}
+
+func runSets(ctx context.Context, o *options, m *machine, stdout, stderr io.Writer) error {
+	var results []*result
 	for _, s := range o.sets {
 		start := time.Now()
 		t, err := s.prepare(ctx, o)
@@ -123,6 +170,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		results = append(results, r)
 		text := r.markdown(m)
 		fmt.Fprintf(stdout, "## %s\n\n%s\n", s.name, text)
 		if o.write != "" {
@@ -131,5 +179,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	}
-	return nil
+	if !o.whole() {
+		return nil
+	}
+	text := summary(results, m)
+	fmt.Fprintf(stdout, "## summary\n\n%s\n", text)
+	if o.write == "" {
+		return nil
+	}
+	return writeBlock(o.write, summaryBlock, text)
 }

@@ -113,48 +113,66 @@ func (b *bench) ask(ctx context.Context, op string, args peer.Args, result any) 
 	return errors.Join(err, w.Close())
 }
 
-func (b *bench) lightGBM(ctx context.Context, setting string, r *runs) error {
+// trainLightGBM loads and trains.
+func (b *bench) trainLightGBM(ctx context.Context, setting string, r *runs) error {
 	params := b.config.With(peer.Config{setting: "true", "num_threads": strconv.Itoa(b.threads), "verbosity": "-1"})
 	rounds, err := strconv.Atoi(params["num_iterations"])
 	if err != nil {
 		return err
 	}
 	delete(params, "num_iterations")
-	model, predictions := b.file("lightgbm.txt"), b.file("lightgbm.pred")
 	var trained peer.Trained
-	args := peer.Args{"data": b.train, "params": params, "rounds": rounds, "model": model}
+	args := peer.Args{"data": b.train, "params": params, "rounds": rounds, "model": b.file("lightgbm.txt")}
 	if err := b.ask(ctx, "train", args, &trained); err != nil {
 		return err
 	}
+	r.load = append(r.load, trained.Load)
+	r.train = append(r.train, trained.Train)
+	r.trainPeak = append(r.trainPeak, float64(trained.Peak-trained.Imported))
+	return nil
+}
+
+func (b *bench) lightGBM(ctx context.Context, setting string, r *runs) error {
+	if err := b.trainLightGBM(ctx, setting, r); err != nil {
+		return err
+	}
+	model, predictions := b.file("lightgbm.txt"), b.file("lightgbm.pred")
 	var predicted peer.Predicted
-	args = peer.Args{
+	args := peer.Args{
 		"model": model, "data": b.test, "result": predictions, "header": b.header,
 		"params": predictSettings.With(peer.Config{"num_threads": strconv.Itoa(b.threads)}),
 	}
 	if err := b.ask(ctx, "predict", args, &predicted); err != nil {
 		return err
 	}
-	r.load = append(r.load, trained.Load)
-	r.train = append(r.train, trained.Train)
 	r.predict = append(r.predict, predicted.Predict)
-	r.trainPeak = append(r.trainPeak, float64(trained.Peak-trained.Imported))
 	r.predictPeak = append(r.predictPeak, float64(predicted.Peak-predicted.Imported))
 	return b.judge(r, model, predictions)
 }
 
-func (b *bench) cloister(ctx context.Context, r *runs) error {
-	model, predictions := b.file("cloister.txt"), b.file("cloister.pred")
+// trainCloister loads and trains.
+func (b *bench) trainCloister(ctx context.Context, r *runs) error {
 	var trained peer.TrainSummary
-	peak, err := b.command(ctx, "train", b.config.With(peer.Config{"data": b.train, "output_model": model}), &trained)
+	c := b.config.With(peer.Config{"data": b.train, "output_model": b.file("cloister.txt")})
+	peak, err := b.command(ctx, "train", c, &trained)
 	if err != nil {
 		return err
 	}
 	r.load = append(r.load, trained.Seconds.Load)
 	r.train = append(r.train, trained.Seconds.Train)
 	r.trainPeak = append(r.trainPeak, float64(peak))
+	return nil
+}
+
+func (b *bench) cloister(ctx context.Context, r *runs) error {
+	if err := b.trainCloister(ctx, r); err != nil {
+		return err
+	}
+	model, predictions := b.file("cloister.txt"), b.file("cloister.pred")
 	var predicted peer.PredictSummary
 	c := peer.Config{"data": b.test, "input_model": model, "output_result": predictions, "header": strconv.FormatBool(b.header)}
-	if peak, err = b.command(ctx, "predict", c.With(predictSettings), &predicted); err != nil {
+	peak, err := b.command(ctx, "predict", c.With(predictSettings), &predicted)
+	if err != nil {
 		return err
 	}
 	r.predict = append(r.predict, predicted.Seconds)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -112,6 +113,31 @@ func (r *result) markdown(m *machine) string {
 // times is the ratio of two medians.
 func times(a, b []float64) string { return fmt.Sprintf("%.2f ×", median(a)/median(b)) }
 
+// summary has the geometric means of the ratios over all sets.
+func summary(results []*result, m *machine) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Geometric means of the ratios over the %s. %s.\n\n", counted(len(results), "set"), m)
+	b.WriteString("| threads | load | train | predict | memory | memory of predict |\n| --- | ---: | ---: | ---: | ---: | ---: |\n")
+	for i, t := range results[0].threads {
+		fmt.Fprintf(&b, "| %d ", t.threads)
+		for _, ratio := range []func(t *threadResult) float64{
+			func(t *threadResult) float64 { return median(t.theirs.load) / median(t.ours.load) },
+			func(t *threadResult) float64 { return median(t.theirs.train) / median(t.ours.train) },
+			func(t *threadResult) float64 { return median(t.theirs.predict) / median(t.ours.predict) },
+			func(t *threadResult) float64 { return median(t.ours.trainPeak) / median(t.theirs.trainPeak) },
+			func(t *threadResult) float64 { return median(t.ours.predictPeak) / median(t.theirs.predictPeak) },
+		} {
+			sum := 0.0
+			for _, r := range results {
+				sum += math.Log(ratio(&r.threads[i]))
+			}
+			fmt.Fprintf(&b, "| %.2f × ", math.Exp(sum/float64(len(results))))
+		}
+		b.WriteString("|\n")
+	}
+	return b.String()
+}
+
 func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -123,13 +149,13 @@ func marks(name string) (begin, end []byte) {
 	return []byte("<!-- begin bench " + name + " -->\n"), []byte("<!-- end bench " + name + " -->\n")
 }
 
-func checkBlocks(path string, sets []*set) error {
+func checkBlocks(path string, names []string) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	for _, s := range sets {
-		if _, err := replaceBlock(page, s.name, ""); err != nil {
+	for _, name := range names {
+		if _, err := replaceBlock(page, name, ""); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}

@@ -68,10 +68,33 @@ func TestWriteBlock(t *testing.T) {
 	}
 }
 
-func TestPageHasABlockForEverySet(t *testing.T) {
+func TestPageHasABlockForEveryRun(t *testing.T) {
 	t.Parallel()
-	if err := checkBlocks(filepath.Join("..", "..", "docs", "benchmarks.md"), sets); err != nil {
-		t.Error(err)
+	for _, o := range []*options{{sets: sets}, {curves: true}, {starts: true}} {
+		if err := checkBlocks(filepath.Join("..", "..", "docs", "benchmarks.md"), o.blocks()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	made := func(train float64) *result {
+		one := []float64{1}
+		r := runs{load: one, train: one, predict: one, trainPeak: one, predictPeak: one}
+		quick := r
+		quick.train = []float64{train}
+		return &result{threads: []threadResult{{threads: 2, theirs: r, ours: quick}}}
+	}
+	want := `Geometric means of the ratios over the 2 sets. CPU; 2 cores; linux/amd64; 2030-01-02.
+
+| threads | load | train | predict | memory | memory of predict |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| 2 | 1.00 × | 4.00 × | 1.00 × | 1.00 × | 1.00 × |
+`
+	got := summary([]*result{made(0.5), made(0.125)}, &machine{cpu: "CPU", cores: 2, system: "linux/amd64", date: "2030-01-02"})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -82,6 +105,8 @@ func TestBadArguments(t *testing.T) {
 		"no programs":       {"-python", "", "-cloister", ""},
 		"an unknown set":    append([]string{"-only", "dense,moon"}, programs...),
 		"no threads":        append([]string{"-threads", "0"}, programs...),
+		"two runs at once":  append([]string{"-curves", "-starts"}, programs...),
+		"curves of a set":   append([]string{"-curves", "-only", "dense"}, programs...),
 		"an argument":       append(programs[:len(programs):len(programs)], "dense"),
 		"a scaled page":     append([]string{"-scale", "0.5", "-write", "page.md"}, programs...),
 		"a page not there":  append([]string{"-write", filepath.Join(t.TempDir(), "page.md")}, programs...),

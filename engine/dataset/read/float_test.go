@@ -115,3 +115,19 @@ func BenchmarkParseFloat(b *testing.B) {
 		})
 	}
 }
+
+func TestDecimal(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{
+		"0": 0, "-1.5": -1.5, "+2e3": 2000, "0.10000000000000001": 0.1, "1.7976931348623157e+308": math.MaxFloat64, "4.9406564584124654e-324": 5e-324,
+	} {
+		if v, ok := Decimal(text); !ok || v != want {
+			t.Errorf("%s: %v, %t", text, v, ok)
+		}
+	}
+	for _, text := range []string{"", "1 ", " 1", "nan", "inf", "1e400", "0x1p4", "1_0", "1,5", strings.Repeat("1", 49), "1\x00"} {
+		if v, ok := Decimal(text); ok {
+			t.Errorf("%q: %v", text, v)
+		}
+	}
+}
