@@ -45,7 +45,7 @@ var exactPowers = [23]float64{
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 }
 
-var intPowers = [9]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+var intPowers = [16]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
 
 // maxExactDigits is the number of decimal digits that a uint64 always holds.
 const maxExactDigits = 19
@@ -59,6 +59,18 @@ func parseFloat(buf []byte, p int) (float64, int, floatStatus) {
 	neg := c == '-'
 	if neg || c == '+' {
 		p++
+	}
+	// Most numbers of measured data: a digit, a point, and one to seven digits.
+	if d := uint64(buf[p] - '0'); d <= 9 && buf[p+1] == '.' {
+		x := binary.LittleEndian.Uint64(buf[p+2:p+10]) ^ ascii0s
+		n := uint(bits.TrailingZeros64(((x+0x7676767676767676)|x)&highs)) >> 3
+		if q := p + 2 + int(n); n-1 < 7 && buf[q]|0x20 != 'e' {
+			f := float64(d*intPowers[n&15]+eightDigits(x<<(64-8*n))) / exactPowers[n&15]
+			if neg {
+				f = -f
+			}
+			return f, q, floatOK
+		}
 	}
 	var m uint64
 	first := p
