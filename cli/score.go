@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"sync"
 
 	"cloister/engine/dataset/read"
@@ -150,7 +149,7 @@ func (s *scorer) format(b *read.Batch, columns *columnMap) ([]byte, error) {
 	text := make([]byte, 0, b.Rows*s.width*20)
 	err := s.each(b, columns, func(values []float64) {
 		for i, v := range values {
-			text = strconv.AppendFloat(text, v, 'g', 17, 64)
+			text = appendNumber(text, v)
 			if (i+1)%s.width == 0 {
 				text = append(text, '\n')
 			} else {

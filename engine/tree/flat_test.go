@@ -117,12 +117,11 @@ func TestBitsOfSparseScores(t *testing.T) {
 	}
 }
 
-// TestEnsembleOfManyColumns has trees that need many segments, features with more
+// TestBitsOfManyColumns has trees that need many segments, features with more
 // thresholds than a byte counts, wide tables of categories, and trees that are
 // too large to be laid out.
 func TestBitsOfManyColumns(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(1, 3))
 	for name, c := range map[string]struct{ trees, leaves, features, category int }{
 		"many features":        {12, 1500, 20000, 40},
 		"many thresholds":      {20, 700, 2, 0},
@@ -131,7 +130,8 @@ func TestBitsOfManyColumns(t *testing.T) {
 		"a tree beyond bounds": {3, 70000, 100000, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(r.Uint64(), 1))
+			t.Parallel()
+			r := rand.New(rand.NewPCG(uint64(c.leaves), 1))
 			trees := make([]*tree.Tree, c.trees)
 			for i := range trees {
 				trees[i] = wideTree(r, c.leaves, c.features, c.category)

@@ -81,3 +81,53 @@ func TestPartsAreTheSample(t *testing.T) {
 		}
 	}
 }
+
+// TestAllKeepsTheTable compares a table that is kept whole with the sample that is
+// all of it.
+func TestAllKeepsTheTable(t *testing.T) {
+	t.Parallel()
+	const rows = 40000
+	var csv, svm strings.Builder
+	for i := range rows {
+		fmt.Fprintf(&csv, "%d,%d,%d\n", i%2, 1+i%3, i)
+		fmt.Fprintf(&svm, "%d %d:%d\n", i%2, i%20, i)
+	}
+	for name, text := range map[string]string{"csv": csv.String(), "svm": svm.String()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			table, err := Open(t.Context(), Bytes(name, []byte(text)), Options{Threads: 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := table.Estimate(); n < rows/2 || n > 2*rows {
+				t.Errorf("%d rows are estimated of %d", n, rows)
+			}
+			if parts, err := table.All(t.Context(), rows-1); parts != nil || err != nil {
+				t.Fatalf("too many rows were kept: %v, %v", parts, err)
+			}
+			got, err := table.All(t.Context(), rows)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := table.Sample(t.Context(), rows, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := Batch{Features: want.Features}
+			for i, b := range got.Batches {
+				if b.Seq != i || b.First != all.Rows || b.Features != want.Features {
+					t.Fatalf("part %d: Seq %d, First %d, Features %d", i, b.Seq, b.First, b.Features)
+				}
+				for k := range b.Rows {
+					all.appendRow(&b, k)
+				}
+			}
+			if d := cmp.Diff(want.Batch, all); d != "" {
+				t.Errorf("(-Sample +All):\n%.1000s", d)
+			}
+			if got.Rows != rows || got.Total != rows || !got.All {
+				t.Errorf("%d rows of %d, all %t", got.Rows, got.Total, got.All)
+			}
+		})
+	}
+}
