@@ -13,15 +13,6 @@ const (
 	streamNodeColumns
 )
 
-// id tells the leaf from all others that the tree ever has.
-func (l *leaf) id() uint64 {
-	id := 2 * uint64(l.parent+1)
-	if l.right {
-		id++
-	}
-	return id
-}
-
 // draw chooses which of n thresholds of the column extra_trees tries, each
 // with the same probability: the first if n is not positive. Without
 // extra_trees all are tried.
@@ -70,7 +61,7 @@ func (g *Grower) drawColumns(l *leaf) {
 		}
 	}
 	clear(l.drawn)
-	r := random.New(g.opt.FeatureFractionSeed, streamNodeColumns, g.key, l.id())
+	r := random.New(g.opt.FeatureFractionSeed, streamNodeColumns, g.key, l.id)
 	for _, i := range r.Sample(len(from), count) {
 		l.drawn[from[i]] = true
 	}

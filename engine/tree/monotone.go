@@ -205,10 +205,10 @@ func (g *Grower) boundBy(l, by *leaf) bool {
 }
 
 func (g *Grower) searchAgain(l *leaf) {
-	if l.hist == nil {
-		l.hist = g.take()
-		g.fill(l, false)
-	}
 	l.best = noSplit
-	g.search(l)
+	if l.hist == nil {
+		g.prepare(nil, l, false)
+		return
+	}
+	g.search(nil, pair{leaf: l, complete: true})
 }

@@ -98,7 +98,7 @@ func TestFeatureFractionByNode(t *testing.T) {
 	counts := make([]int, 10)
 	for i := range draws {
 		g.key = uint64(i / 50)
-		l := leaf{parent: i % 50, right: i%2 == 0}
+		l := leaf{id: uint64(i % 50)}
 		g.drawColumns(&l)
 		n := 0
 		for c, in := range l.drawn {

@@ -91,7 +91,7 @@ func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	}
 	s.setShift(&t)
 	if s.opt.ExtraTrees {
-		t.draw = random.Hash(s.opt.ExtraSeed, streamThresholds, key, l.id())
+		t.draw = random.Hash(s.opt.ExtraSeed, streamThresholds, key, l.id)
 	}
 	if s.opt.Monotone != nil {
 		t.penalty = monotonePenalty(s.opt.MonotonePenalty, l.depth)
