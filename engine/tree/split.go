@@ -43,6 +43,7 @@ type searcher struct {
 	opt  *Options
 	fix  *fixed
 
+	plain    bool   // of two columns the one with the greater gain is better
 	special  bool   // the gain of a split is not the plain formula
 	shaped   bool   // values depend on more than a node's sums
 	feature  uint64 // of the column that is searched
@@ -55,6 +56,7 @@ type searcher struct {
 
 func newSearcher(d *dataset.Dataset, opt *Options, fix *fixed) searcher {
 	s := searcher{data: d, opt: opt, fix: fix, pick: -1, shaped: opt.shaped()}
+	s.plain = opt.FeatureContri == nil && opt.Costs == nil && opt.Monotone == nil
 	s.special = s.shaped || opt.ExtraTrees || opt.L1 != 0 || opt.MaxDeltaStep > 0
 	return s
 }
@@ -79,6 +81,8 @@ type leafTerms struct {
 	penalty   float64  // factor on gains of splits on monotone features
 	members   []uint32 // its rows, for costs
 	draw      uint64   // random bits of tree and leaf, for extra_trees
+	may       sieve
+	scan      scan
 }
 
 func (s *searcher) terms(l *leaf, key uint64) leafTerms {
@@ -99,6 +103,8 @@ func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	t.hessLeast = s.leastHess()
 	t.hessMost = total&s.fix.hessMask - t.hessLeast
 	t.least = max(1, s.opt.MinDataInLeaf)
+	t.may = s.newSieve()
+	t.scan = s.scanOf(&t)
 	return t
 }
 
@@ -129,6 +135,13 @@ func (s *searcher) noise(t *leafTerms) float64 {
 	return units + float64(1e-12*math.Abs(t.shift))
 }
 
+// above is a value that gains must exceed to be better than a split that was
+// found: a little less than its gain, for rounding.
+func (s *searcher) above(found *split, t *leafTerms) float64 {
+	gain := found.gain + t.shift
+	return gain - float64(math.Abs(gain)*1e-12)
+}
+
 // rows estimates the number of rows of a bin from its sum of hessians. It is
 // exact when hessians are constant, and nearly so while a bin has few rows,
 // since it is rounded; sums of such estimates are what LightGBM compares with
@@ -157,29 +170,19 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	s.feature = uint64(c.Feature)
 	s.monotone = s.opt.monotone(c)
 	s.draw(t, m.NumBins-2)
-	var got split
-	switch {
-	case m.Categorical:
+	got := noSplit
+	if m.Categorical {
 		got = s.categorical(h, t)
-	case m.NumBins > 2 && m.Missing == dataset.MissingZero:
-		got = s.fromRight(h, t, int(m.DefaultBin))
-		if other := s.fromLeft(h, t, int(m.DefaultBin)); other.gain > got.gain {
-			got = other
+	} else {
+		// A column that gains less than another one is of no interest, but it
+		// must be known whether it can divide the leaf at all.
+		above := t.floor
+		if s.plain {
+			above = max(above, s.above(found, t))
 		}
-	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
-		got = s.fromRight(h[:m.NumBins-1], t, -1)
-		if other := s.fromLeft(h, t, -1); other.gain > got.gain {
-			got = other
-		}
-	default:
-		got = s.fromRight(h, t, -1)
-		switch m.Missing {
-		case dataset.MissingNaN:
-			got.defaultLeft = false
-		case dataset.MissingZero:
-			// Two bins: missing values go with the bin they lie in.
-			got.defaultLeft = m.DefaultBin <= got.threshold
-		case dataset.MissingNone:
+		got = s.numerical(h, m, t, above, false)
+		if above > t.floor && math.IsInf(got.gain, -1) {
+			return !math.IsInf(s.numerical(h, m, t, t.floor, true).gain, -1)
 		}
 	}
 	if math.IsInf(got.gain, -1) {
@@ -202,80 +205,6 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 		*found = got
 	}
 	return true
-}
-
-// fromRight tries the thresholds from the greatest down, gathering the right
-// child; bins that are left out (the skipped default bin, and the bin of NaN
-// beyond h) go left with the default direction.
-func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
-	best := noSplit
-	bestGain := t.floor
-	mask := s.fix.hessMask
-	var right int64
-	count := 0
-	for bin := len(h) - 1; bin >= 1; bin-- {
-		if bin == skip {
-			continue
-		}
-		right += h[bin]
-		count += t.rows(h[bin], mask)
-		hess := right & mask
-		if count < t.least || hess < t.hessLeast {
-			continue
-		}
-		if t.count-count < t.least || hess > t.hessMost {
-			break
-		}
-		var gain float64
-		if s.special {
-			gain = s.specialGain(t, t.total-right, t.count-count, bin-1)
-		} else {
-			gain = s.gain(t, right)
-		}
-		if gain > bestGain {
-			bestGain = gain
-			best = split{
-				gain: gain - t.shift, threshold: uint32(bin - 1), defaultLeft: true,
-				left: t.total - right, leftRows: t.count - count, l2: s.opt.L2,
-			}
-		}
-	}
-	return best
-}
-
-// fromLeft tries the thresholds from the least up, gathering the left child;
-// what is left out goes right.
-func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
-	best := noSplit
-	bestGain := t.floor
-	mask := s.fix.hessMask
-	var left int64
-	count := 0
-	for bin := range len(h) - 1 {
-		if bin == skip {
-			continue
-		}
-		left += h[bin]
-		count += t.rows(h[bin], mask)
-		hess := left & mask
-		if count < t.least || hess < t.hessLeast {
-			continue
-		}
-		if t.count-count < t.least || hess > t.hessMost {
-			break
-		}
-		var gain float64
-		if s.special {
-			gain = s.specialGain(t, left, count, bin)
-		} else {
-			gain = s.gain(t, left)
-		}
-		if gain > bestGain {
-			bestGain = gain
-			best = split{gain: gain - t.shift, threshold: uint32(bin), left: left, leftRows: count, l2: s.opt.L2}
-		}
-	}
-	return best
 }
 
 // gain is the objective's improvement when the leaf is divided into rows with
