@@ -170,6 +170,9 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	s.feature = uint64(c.Feature)
 	s.monotone = s.opt.monotone(c)
 	s.draw(t, m.NumBins-2)
+	if s.plain && !t.may.off && m.NumBins <= fewBins && !m.Categorical && m.Missing == dataset.MissingNone {
+		return s.few(column, h, t, found)
+	}
 	got := noSplit
 	if m.Categorical {
 		got = s.categorical(h, t)

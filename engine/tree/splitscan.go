@@ -210,3 +210,58 @@ func (s *searcher) numerical(h []int64, m *dataset.Mapper, t *leafTerms, above f
 	}
 	return got
 }
+
+// fewBins is the number of bins up to which a column is searched in one pass.
+const fewBins = 2 * groupBins
+
+// few is best for a numerical column of few bins none of which is special, of
+// which sparse tables have thousands.
+func (s *searcher) few(column int, h []int64, t *leafTerms, found *split) (splittable bool) {
+	mask, bits := s.fix.hessMask, s.fix.hessBits
+	bestGain := max(t.floor, s.above(found, t))
+	floor, may := t.may, t.may
+	floor.raise(t.floor)
+	may.raise(bestGain)
+	var right int64
+	count := 0
+	for at := len(h) - 1; at >= 1; at-- {
+		v := h[at]
+		if v == 0 {
+			continue
+		}
+		right += v
+		count += t.rows(v, mask)
+		hess := right & mask
+		if count < t.least || hess < t.hessLeast {
+			continue
+		}
+		if t.count-count < t.least || hess > t.hessMost {
+			break
+		}
+		left := t.total - right
+		g, a, l, b := float64(right>>bits), float64(hess), float64(left>>bits), float64(left&mask)
+		if !splittable {
+			if !floor.passes(g, a, l, b) || !(s.gain(t, right) > t.floor) {
+				continue
+			}
+			splittable = true
+		}
+		if !may.passes(g, a, l, b) {
+			continue
+		}
+		gain := s.gain(t, right)
+		if !(gain > bestGain) {
+			continue
+		}
+		bestGain = gain
+		may.raise(gain)
+		got := split{
+			gain: gain - t.shift, column: column, threshold: uint32(at - 1), defaultLeft: true,
+			left: left, leftRows: t.count - count, l2: s.opt.L2,
+		}
+		if got.gain > t.noise && got.better(found) {
+			*found = got
+		}
+	}
+	return splittable
+}
