@@ -34,10 +34,15 @@ type builder struct {
 	stretch int // rows
 	narrow  int // number of 8-bit blocks
 	lane    []int
+
+	entryBytes int // of a row's entries, on average
 }
 
 func newBuilder(d *dataset.Dataset) *builder {
 	b := &builder{data: d, stride: len(d.Blocks), lane: make([]int, len(d.Blocks))}
+	if d.Sparse != nil {
+		b.entryBytes = min(1024, 4*len(d.Sparse.Entry)/max(1, d.Rows)+32)
+	}
 	b.stretch = max(leastRows, min(mostRows, stretchWords/max(1, b.stride)))
 	for i := range d.Blocks {
 		if d.Blocks[i].Bits == 8 {
@@ -94,7 +99,7 @@ func (b *builder) addRange(w *worker, hist []int64, lo, hi int, packed []int64, 
 // it asks for the memory of the next stretch.
 func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64, use *usage) {
 	part := rows[:min(len(rows), b.stretch)]
-	b.prefetch(part, packed)
+	b.prefetch(part, packed, use)
 	for len(part) > 0 {
 		rows = rows[len(part):]
 		next := rows[:min(len(rows), b.stretch)]
@@ -103,7 +108,7 @@ func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64
 		}
 		values := w.values[:len(part)]
 		b.gather(w, part)
-		b.prefetch(next, packed)
+		b.prefetch(next, packed, use)
 		b.addWords(w, hist, values, use)
 		if use.sparse {
 			b.addSparseList(hist, part, values)
@@ -112,8 +117,11 @@ func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64
 	}
 }
 
-func (b *builder) prefetch(rows []uint32, packed []int64) {
+func (b *builder) prefetch(rows []uint32, packed []int64, use *usage) {
 	prefetch.Rows(packed, 1, rows)
+	if use.sparse {
+		prefetch.Rows(b.data.Sparse.RowStart, 1, rows)
+	}
 	prefetch.Rows(b.data.Words, b.stride, rows)
 }
 
@@ -235,14 +243,35 @@ func (b *builder) addSparseRange(hist []int64, lo, hi int, packed []int64) {
 	}
 }
 
+// sparseStretch is the number of rows whose entries are fetched together.
+const sparseStretch = 32
+
+// addSparseList adds the entries of rows while those of the next ones are on
+// their way.
 func (b *builder) addSparseList(hist []int64, rows []uint32, packed []int64) {
 	s := b.data.Sparse
-	for i, r := range rows {
-		v := packed[i]
-		for _, e := range s.Entry[s.RowStart[r]:s.RowStart[r+1]] {
-			hist[e] += v
+	var places [sparseStretch]uint32
+	b.fetchSparse(rows[:min(len(rows), sparseStretch)], &places)
+	for len(rows) > 0 {
+		n := min(len(rows), sparseStretch)
+		b.fetchSparse(rows[n:min(len(rows), 2*sparseStretch)], &places)
+		for i, r := range rows[:n] {
+			v := packed[i]
+			for _, e := range s.Entry[s.RowStart[r]:s.RowStart[r+1]] {
+				hist[e] += v
+			}
 		}
+		rows, packed = rows[n:], packed[n:]
 	}
+}
+
+// fetchSparse asks for as many bytes of rows' entries as rows have on average.
+func (b *builder) fetchSparse(rows []uint32, places *[sparseStretch]uint32) {
+	s := b.data.Sparse
+	for i, r := range rows {
+		places[i] = uint32(s.RowStart[r])
+	}
+	prefetch.Places(s.Entry, b.entryBytes, places[:len(rows)])
 }
 
 // usage says which columns take part in a search for splits.

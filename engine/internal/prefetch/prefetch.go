@@ -24,3 +24,15 @@ func Rows[T any](base []T, width int, rows []uint32) {
 		stride(first+size-1, size, unsafe.SliceData(rows), len(rows))
 	}
 }
+
+// Places asks for the given number of bytes from each base[places[i]] on. What
+// lies beyond the end of base is no harm.
+func Places[T any](base []T, bytes int, places []uint32) {
+	if len(base) == 0 || len(places) == 0 {
+		return
+	}
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(base)))
+	for at := 0; at < bytes; at += line {
+		stride(first+uintptr(at), unsafe.Sizeof(base[0]), unsafe.SliceData(places), len(places))
+	}
+}

@@ -15,6 +15,7 @@ func TestRows(t *testing.T) {
 		}
 		Rows(base, width, []uint32{0, 99, 50})
 		Rows(base, width, nil)
+		Places(base, 8*width, []uint32{0, 99, 50})
 		for i := range base {
 			if base[i] != uint64(i) {
 				t.Fatalf("width %d changed element %d", width, i)
