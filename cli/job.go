@@ -125,7 +125,7 @@ func tables(cfg *lightgbm.Config) []namedPath {
 // by it.
 func inputs(cfg *lightgbm.Config) []namedPath {
 	list := tables(cfg)
-	for _, path := range []string{cfg.Data + ".weight", cfg.Data + ".query", cfg.Data + ".init"} {
+	for _, path := range []string{cfg.Data + ".weight", cfg.Data + ".query", cfg.Data + ".init", cfg.Data + ".position"} {
 		if cfg.Data != "-" {
 			list = append(list, namedPath{"the side file of data", path})
 		}

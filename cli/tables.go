@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -51,19 +50,6 @@ func columnRefs(name, value string) ([]read.ColumnRef, error) {
 		refs = append(refs, read.ByIndex(i))
 	}
 	return refs, nil
-}
-
-// checkPositions refuses the side file of which LightGBM learns how much the
-// position of a result made people choose it.
-func checkPositions(cfg *lightgbm.Config) error {
-	if cfg.Objective != "lambdarank" || cfg.Data == "-" {
-		return nil
-	}
-	name := cfg.Data + ".position"
-	if _, err := os.Stat(name); err != nil {
-		return nil //nolint:nilerr // it is not there, as nearly always
-	}
-	return inputError("move it elsewhere to train without it", "%s: position bias is not supported yet", name)
 }
 
 // setColumns replaces names by indices in the parameters that the model will

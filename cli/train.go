@@ -58,9 +58,6 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	if err := a.checkOutput(cfg.OutputModel, "output_model"); err != nil {
 		return err
 	}
-	if err := checkPositions(cfg); err != nil {
-		return err
-	}
 	if err := checkSnapshots(cfg); err != nil {
 		return err
 	}

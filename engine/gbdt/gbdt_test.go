@@ -112,6 +112,16 @@ func labels(m dataset.Matrix, objective string) dataset.Matrix {
 	return m
 }
 
+// positions gives the rows of a query the places 0, 1, …
+func positions(m dataset.Matrix) dataset.Matrix {
+	for q := range len(m.QueryStart) - 1 {
+		for i := m.QueryStart[q]; i < m.QueryStart[q+1]; i++ {
+			m.Position = append(m.Position, i-m.QueryStart[q])
+		}
+	}
+	return m
+}
+
 // TestReproducibleModels holds the models' bytes on every architecture and
 // number of threads, with every way to sample.
 func TestReproducibleModels(t *testing.T) {
@@ -131,6 +141,7 @@ func TestReproducibleModels(t *testing.T) {
 		"interactions":   {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
 		"balanced":       {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
 		"queries":        {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
+		"positions":      {"objective=lambdarank lambdarank_position_bias_regularization=0.1", "780728e0d7b4be07"},
 		"goss":           {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
 		"goss classes":   {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
 		"forest":         {"objective=regression boosting=rf bagging_freq=1 bagging_fraction=0.6 feature_fraction=0.8", "5ae21da971246e2a"},
@@ -144,7 +155,11 @@ func TestReproducibleModels(t *testing.T) {
 			t.Parallel()
 			for _, threads := range []string{"1", "2", "3", "8"} {
 				cfg := config(t, append(strings.Fields(test.settings), "num_iterations=8", "num_threads="+threads)...)
-				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), cfg.Objective), nil), gbdt.Options{}).Model()
+				data := labels(table(1, 20_000), cfg.Objective)
+				if name == "positions" {
+					data = positions(data)
+				}
+				m := train(t, cfg, load(t, cfg, data, nil), gbdt.Options{}).Model()
 				sum := sha256.Sum256([]byte(text(t, m)))
 				if got := hex.EncodeToString(sum[:8]); got != test.want {
 					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"time"
 
 	"cloister/engine/dataset"
@@ -216,8 +217,25 @@ func (t *trainer) run(ctx context.Context) (*Booster, error) {
 			return nil, err
 		}
 	}
+	t.logBias(ctx)
 	b.model = t.model()
 	return b, nil
+}
+
+// logBias tells what was learned of the positions of rows.
+func (t *trainer) logBias(ctx context.Context) {
+	biased, ok := t.loss.(objective.Biased)
+	if !ok || !t.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	names, bias := biased.Bias()
+	for p, v := range bias {
+		name := strconv.Itoa(p)
+		if names != nil {
+			name = names[p]
+		}
+		t.log.Debug("learned a bias", "position", name, "bias", v)
+	}
 }
 
 func (t *trainer) snapshot() error {
@@ -243,6 +261,9 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 		rate = t.dart.rate
 	}
 	t.loss.Gradients(t.pool, t.iteration, t.scores, t.grad, t.hess)
+	if biased, ok := t.loss.(objective.Biased); ok {
+		biased.UpdateBias(t.grad, t.hess)
+	}
 	rows := t.sampler.sample(t.pool, t.iteration, t.grad, t.hess)
 	grown := false
 	trees := make([]*tree.Tree, t.models)

@@ -35,7 +35,7 @@ type Output interface {
 }
 
 // Objective is a loss over the rows of one dataset. All methods are safe for
-// concurrent use. Scores, gradients and hessians are stored model after model:
+// concurrent use, but for those of Biased. Scores, gradients and hessians are stored model after model:
 // row i of model k is at k·rows+i.
 type Objective interface {
 	Output
