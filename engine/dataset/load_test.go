@@ -224,7 +224,7 @@ func TestLoadFaults(t *testing.T) {
 		"long queries":            {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Query: side("a.csv.query", "1\n2\n")}, nil, nil, "a.csv.query: the queries have more rows, but the table has 2"},
 		"positions":               {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "1\n2\n3\n")}, nil, nil, "a.csv.position: has 3 positions, but a.csv has 2 rows"},
 		"no positions":            {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "\n \n")}, nil, nil, "a.csv.position: has no lines"},
-		"long position":           {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "1\n" + strings.Repeat("x", 257))}, nil, nil, "a.csv.position:2: "},
+		"long position":           {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "1\n"+strings.Repeat("x", 257))}, nil, nil, "a.csv.position:2: "},
 		"scores":                  {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Init: side("a.csv.init", "1\n2\n3\n")}, nil, nil, "a.csv.init: has 3 lines of initial scores, but a.csv has 2 rows"},
 		"too many rows":           {bytesInput("a.csv", []byte("0,1\n1,1\n")), func(o *Options) { o.MaxRows = 1 }, nil, "a.csv: has 2 rows, more than 1"},
 		"categorical_feature":     {bytesInput("a.csv", []byte("0,1\n1,1\n")), category, nil, "categorical_feature: there is no feature 1"},
