@@ -18,12 +18,14 @@ configuration files, and write it in LightGBM's format.
 Parameters are given as KEY=VALUE; config=FILE reads more of them from a file,
 one KEY = VALUE a line. The command line goes over the file. Paths are relative
 to the working directory, "-" is standard input or output. task=predict in the
-file makes a prediction, like "cloister predict"; task=convert_model turns a
-model into C++ or Go source code.`
+file makes a prediction, like "cloister predict"; task=refit fits the
+leaves of input_model to data and leaves its trees as they are;
+task=convert_model turns a model into C++ or Go source code.`
 
 const trainExample = `  cloister train config=train.conf
   cloister train data=train.csv header=true label_column=name:target objective=binary valid=test.csv
   cloister train config=train.conf num_threads=2 output_model=model.txt --json
+  cloister train task=refit data=new.csv input_model=model.txt objective=binary output_model=refitted.txt
   cloister train task=convert_model input_model=model.txt convert_model_language=go convert_model=model.go`
 
 const predictLong = `Apply a model to a table as LightGBM's command line does. The model is
@@ -105,8 +107,10 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 		return a.predict(ctx, cfg)
 	case "convert_model":
 		return a.convert(cfg)
+	case "refit":
+		return a.refit(ctx, cfg)
 	default:
-		return inputError("use task=train, task=predict or task=convert_model", "task=%s is not supported yet", cfg.Task)
+		return inputError("use task=train, task=predict, task=refit or task=convert_model", "task=%s is not supported yet", cfg.Task)
 	}
 }
 

@@ -88,16 +88,6 @@ func modelName(name string) string {
 
 // rawScores are a model's raw scores of a table's rows, model after model.
 func rawScores(ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
-	opt.Features = model.NumFeatures()
-	table, err := read.Open(ctx, src, opt)
-	if err != nil {
-		return nil, err
-	}
-	defer table.Close() //nolint:errcheck // only read
-	if got, want := table.Features(), model.NumFeatures(); got != want {
-		return nil, inputError("continue with data of the same columns", "%s has %s, but input_model was trained on %d",
-			src.Name, counted(got, "feature"), want)
-	}
 	p, err := model.Predictor(0, 0)
 	if err != nil {
 		return nil, err
@@ -105,13 +95,8 @@ func rawScores(ctx context.Context, src read.Source, opt read.Options, model *li
 	s := newScorer(p, "raw_score", p.Models(), func(_ *scratch, rows, out []float64) error {
 		return p.RawRows(rows, out)
 	})
-	columns := &columnMap{features: model.NumFeatures()}
 	var byRow []float64
-	err = read.InOrder(ctx, table, func(b *read.Batch) ([]float64, error) {
-		scores := make([]float64, 0, b.Rows*p.Models())
-		err := s.each(b, columns, func(values []float64) { scores = append(scores, values...) })
-		return scores, err
-	}, func(scores []float64) error {
+	err = eachScored(ctx, src, opt, model, s, slices.Clone[[]float64], func(scores []float64) error {
 		byRow = append(byRow, scores...)
 		return nil
 	})
@@ -124,4 +109,35 @@ func rawScores(ctx context.Context, src read.Source, opt read.Options, model *li
 		byModel[i%p.Models()*rows+i/p.Models()] = v
 	}
 	return byModel, nil
+}
+
+// eachScored scores the rows of a training table by a model, some at a time,
+// and passes on, in their order, what keep makes of the scores.
+func eachScored[T any](
+	ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model, s *scorer,
+	keep func(scores []float64) []T, pass func([]T) error,
+) error {
+	opt.Features = model.NumFeatures()
+	table, err := read.Open(ctx, src, opt)
+	if err != nil {
+		return err
+	}
+	defer table.Close() //nolint:errcheck // only read
+	if got, want := table.Features(), model.NumFeatures(); got != want {
+		return inputError("give data of the same columns", "%s has %s, but input_model was trained on %d",
+			src.Name, counted(got, "feature"), want)
+	}
+	columns := &columnMap{features: model.NumFeatures()}
+	return read.InOrder(ctx, table, func(b *read.Batch) ([][]T, error) {
+		var parts [][]T
+		err := s.each(b, columns, func(scores []float64) { parts = append(parts, keep(scores)) })
+		return parts, err
+	}, func(parts [][]T) error {
+		for _, p := range parts {
+			if err := pass(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

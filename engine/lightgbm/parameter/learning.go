@@ -268,7 +268,7 @@ func constraints() []Parameter {
 		{
 			Name: "refit_decay_rate", Type: Float, Default: "0.9", Bounds: zeroToOne(), OnlyWith: "task=refit",
 			Text:   "Weight of the old leaf value when leaves are fitted to new data.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "cegb_tradeoff", Type: Float, Default: "1.0", Bounds: []Bound{atLeast(0)},

@@ -1,0 +1,182 @@
+package gbdt_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"math"
+	"strings"
+	"testing"
+
+	"cloister/engine/dataset"
+	"cloister/engine/gbdt"
+	"cloister/engine/lightgbm"
+)
+
+// leavesOf finds the leaves of a matrix's rows.
+func leavesOf(t *testing.T, m *lightgbm.Model, data dataset.Matrix) *gbdt.Leaves {
+	t.Helper()
+	p, err := m.Predictor(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves, row := gbdt.NewLeaves(m), make([]int32, p.Trees())
+	for i := range data.Rows {
+		if err := p.Leaves(data.Values[i*data.Features:(i+1)*data.Features], row); err != nil {
+			t.Fatal(err)
+		}
+		if err := leaves.Append(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return leaves
+}
+
+// TestReproducibleRefits holds the bytes of refitted models on every
+// architecture and number of threads.
+func TestReproducibleRefits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ train, refit, want string }{
+		"regression":     {"objective=regression", "objective=regression refit_decay_rate=0.5", "bc97ae9b487bab0a"},
+		"regularised":    {"objective=regression", "objective=huber lambda_l1=3 lambda_l2=5 path_smooth=20 max_delta_step=0.7", "73abea244bc25d63"},
+		"binary":         {"objective=binary", "objective=binary", "2f9c2d3a7b7fd8d6"},
+		"multiclass":     {"objective=multiclass num_class=3", "objective=multiclass num_class=3", "b99c205c085be0f8"},
+		"positions":      {"objective=lambdarank", "objective=lambdarank", "6b0277bf66d83072"},
+		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "4bbf9eb5c4c25341"},
+		"dart":           {"objective=binary boosting=dart", "objective=binary boosting=dart", "7ca2770728ee3e7e"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t, append(strings.Fields(test.train), "num_iterations=6")...)
+			m := train(t, cfg, load(t, cfg, labels(table(1, 5_000), cfg.Objective), nil), gbdt.Options{}).Model()
+			before := text(t, m)
+			data := labels(table(2, 9_000), cfg.Objective)
+			if name == "positions" {
+				data = positions(data)
+			}
+			leaves := leavesOf(t, m, data)
+			for _, threads := range []string{"1", "2", "3", "8"} {
+				cfg := config(t, append(strings.Fields(test.refit), "num_threads="+threads, "task=refit")...)
+				refitted, err := gbdt.Refit(context.Background(), cfg, m, &data.Metadata, leaves, gbdt.RefitOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum := sha256.Sum256([]byte(text(t, refitted)))
+				if got := hex.EncodeToString(sum[:8]); got != test.want {
+					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)
+				}
+			}
+			if text(t, m) != before {
+				t.Error("the model itself has changed")
+			}
+		})
+	}
+}
+
+// TestRefitLearns moves a model to a population whose labels are higher.
+func TestRefitLearns(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]string{
+		"gbdt": "objective=regression", "forest": "objective=regression boosting=rf feature_fraction=0.7",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t, append(strings.Fields(settings), "num_iterations=30", "refit_decay_rate=0", "task=train")...)
+			m := train(t, cfg, load(t, cfg, table(1, 3_000), nil), gbdt.Options{}).Model()
+			data := table(2, 3_000)
+			for i := range data.Label {
+				data.Label[i] = 2*data.Label[i] + 10
+			}
+			refitted, err := gbdt.Refit(context.Background(), cfg, m, &data.Metadata, leavesOf(t, m, data), gbdt.RefitOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before, after := squaredError(t, m, data), squaredError(t, refitted, data); !(after < before/100) {
+				t.Errorf("the squared error went from %v to %v only", before, after)
+			}
+		})
+	}
+}
+
+func squaredError(t *testing.T, m *lightgbm.Model, data dataset.Matrix) float64 {
+	t.Helper()
+	p, err := m.Predictor(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float64, data.Rows)
+	if err := p.OutputRows(data.Values, out); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for i, v := range out {
+		sum += math.Pow(v-float64(data.Label[i]), 2)
+	}
+	return sum / float64(data.Rows)
+}
+
+func TestRefitErrors(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=binary", "num_iterations=2")
+	data := labels(table(1, 500), "binary")
+	m := train(t, cfg, load(t, cfg, data, nil), gbdt.Options{}).Model()
+	full := leavesOf(t, m, data)
+	far := gbdt.NewLeaves(m)
+	for range data.Rows {
+		if err := far.Append([]int32{0, 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		settings string
+		change   func(m *lightgbm.Model, md *dataset.Metadata)
+		leaves   *gbdt.Leaves
+		want     string
+	}{
+		"classes":  {"objective=multiclass num_class=2", nil, full, "input_model has 1 tree per iteration, objective=multiclass 2"},
+		"link":     {"objective=poisson", nil, full, `objective=poisson is not that of input_model, "binary sigmoid:1"`},
+		"sigmoid":  {"objective=binary sigmoid=2", nil, full, `is not that of input_model, "binary sigmoid:1"`},
+		"labels":   {"objective=binary", func(_ *lightgbm.Model, md *dataset.Metadata) { md.Label = []float32{3} }, full, "the label 3 of row 1"},
+		"rows":     {"objective=binary", nil, gbdt.NewLeaves(m), "leaves of 0 rows in 2 trees do not fit 500 labels"},
+		"far":      {"objective=binary", nil, far, "tree 1 has"},
+		"no trees": {"objective=binary", func(m *lightgbm.Model, _ *dataset.Metadata) { m.Trees = nil }, full, "has no trees"},
+		"scores":   {"objective=binary", func(_ *lightgbm.Model, md *dataset.Metadata) { md.InitScore = []float64{1} }, full, "there are 1 initial scores"},
+		"forest": {"objective=binary", func(m *lightgbm.Model, md *dataset.Metadata) {
+			m.AverageOutput, md.InitScore = true, make([]float64, 500)
+		}, full, "a random forest cannot start from initial scores"},
+		"linear": {"objective=binary", func(m *lightgbm.Model, _ *dataset.Metadata) {
+			linear := *m.Trees[1]
+			linear.IsLinear = true
+			m.Trees[1] = &linear
+		}, full, "tree 1 is linear"},
+		"cancelled": {"objective=binary", nil, full, "context canceled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t, append(strings.Fields(test.settings), "task=refit")...)
+			model, md := *m, data.Metadata
+			model.Trees = append(model.Trees[:0:0], m.Trees...)
+			if test.change != nil {
+				test.change(&model, &md)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			if name == "cancelled" {
+				cancel()
+			}
+			_, err := gbdt.Refit(ctx, cfg, &model, &md, test.leaves, gbdt.RefitOptions{})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want …%s…", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLeavesOfOddLength(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=regression", "num_iterations=2")
+	m := train(t, cfg, load(t, cfg, table(1, 200), nil), gbdt.Options{}).Model()
+	if err := gbdt.NewLeaves(m).Append([]int32{0, 0, 0}); err == nil {
+		t.Error("no error for three leaves of two trees")
+	}
+}
