@@ -97,7 +97,8 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	if err := cfg.CheckFiles(); err != nil {
 		return err
 	}
-	if err := checkInputs(append(tables(cfg), namedPath{"input_model", cfg.InputModel})); err != nil {
+	reads := append(tables(cfg), namedPath{"input_model", cfg.InputModel})
+	if err := checkInputs(append(reads, forcedFiles(cfg)...)); err != nil {
 		return err
 	}
 	switch cfg.Task {
@@ -125,15 +126,31 @@ func tables(cfg *lightgbm.Config) []namedPath {
 	return list
 }
 
+// forcedFiles lists the files that a training takes splits and bins from.
+func forcedFiles(cfg *lightgbm.Config) []namedPath {
+	var list []namedPath
+	for _, f := range []namedPath{
+		{"forcedsplits_filename", cfg.ForcedsplitsFilename}, {"forcedbins_filename", cfg.ForcedbinsFilename},
+	} {
+		if f.path != "" && cfg.Task == "train" {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // inputs lists the files that a job reads, as far as they may not be written
 // by it.
 func inputs(cfg *lightgbm.Config) []namedPath {
 	list := tables(cfg)
-	for _, path := range []string{cfg.Data + ".weight", cfg.Data + ".query", cfg.Data + ".init", cfg.Data + ".position"} {
-		if cfg.Data != "-" {
-			list = append(list, namedPath{"the side file of data", path})
+	for _, table := range tables(cfg) {
+		for _, suffix := range []string{".weight", ".query", ".init", ".position"} {
+			if table.path != "-" {
+				list = append(list, namedPath{"the side file of " + table.name, table.path + suffix})
+			}
 		}
 	}
+	list = append(list, forcedFiles(cfg)...)
 	if cfg.Config != "" {
 		list = append(list, namedPath{"config", cfg.Config})
 	}

@@ -53,7 +53,7 @@ func (a *app) refit(ctx context.Context, cfg *lightgbm.Config) error {
 	loaded := time.Now()
 	refitted, err := gbdt.Refit(ctx, cfg, model, rows, leaves, gbdt.RefitOptions{Logger: a.log})
 	if err != nil {
-		return err
+		return inFile(cfg, err)
 	}
 	size, err := a.saveModel(cfg.OutputModel, refitted)
 	if err != nil {

@@ -107,7 +107,7 @@ func newRefitter(
 	if r.loss == nil {
 		loss, err := objective.New(cfg, md)
 		if err != nil {
-			return nil, err
+			return nil, &SetError{trainingSet, err}
 		}
 		r.loss = loss
 	}
@@ -125,8 +125,8 @@ func newRefitter(
 	r.scores = make([]float64, r.rows*r.loss.Models())
 	if md.InitScore != nil {
 		if len(md.InitScore) != len(r.scores) {
-			return nil, fmt.Errorf("there are %d initial scores, but %d rows × %d models need %d",
-				len(md.InitScore), r.rows, r.loss.Models(), len(r.scores))
+			return nil, &SetError{trainingSet, advise("give one for each row and class",
+				"there are %d initial scores, but %d rows × %d models need %d", len(md.InitScore), r.rows, r.loss.Models(), len(r.scores))}
 		}
 		copy(r.scores, md.InitScore)
 	}
@@ -154,21 +154,35 @@ func (r *refitter) newModel(cfg *lightgbm.Config, log *slog.Logger) error {
 	if r.from.Objective == to.Objective {
 		return nil
 	}
-	before, err := r.from.Transform(1)
-	if err != nil {
+	if err := sameMeaning(r.from, r.loss); err != nil {
 		return err
-	}
-	after, err := to.Transform(1)
-	if err != nil {
-		return err
-	}
-	if before != after && r.from.Objective != "" {
-		return advise("set objective and its parameters as for the model",
-			"objective=%s is not that of input_model, %q, and gives predictions another meaning", to.Objective, r.from.Objective)
 	}
 	if log != nil {
 		log.Warn("the model was trained with another objective; the leaves now get the values of this one",
 			"model", r.from.Objective, "objective", to.Objective)
+	}
+	return nil
+}
+
+// sameMeaning finds an objective under which the trees of a model would mean
+// something else: another link from scores to predictions. Of a model without an
+// objective nothing is known.
+func sameMeaning(m *lightgbm.Model, loss objective.Objective) error {
+	if m.Objective == "" || m.Objective == loss.String() {
+		return nil
+	}
+	before, err := m.Transform(1)
+	if err != nil {
+		return err
+	}
+	other := lightgbm.Model{NumClass: m.NumClass, AverageOutput: m.AverageOutput, Objective: loss.String()}
+	after, err := other.Transform(1)
+	if err != nil {
+		return err
+	}
+	if before != after {
+		return advise("set objective and its parameters as for the model",
+			"objective=%s is not that of input_model, %q, and gives predictions another meaning", loss.String(), m.Objective)
 	}
 	return nil
 }

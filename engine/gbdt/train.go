@@ -82,7 +82,7 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	if t.loss == nil {
 		loss, err := objective.New(cfg, &train.Metadata)
 		if err != nil {
-			return nil, err
+			return nil, &SetError{trainingSet, err}
 		}
 		t.loss = loss
 	}
@@ -90,9 +90,9 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	if err := t.checkInitModel(); err != nil {
 		return nil, err
 	}
-	scores, err := initialScores("the training data", train, t.models)
+	scores, err := initialScores(train, t.models)
 	if err != nil {
-		return nil, err
+		return nil, &SetError{trainingSet, err}
 	}
 	t.scores = scores
 	if err := t.addMetrics(); err != nil {
@@ -125,7 +125,7 @@ func (t *trainer) checkInitModel() error {
 		return nil
 	}
 	if m.TreesPerIteration != t.models {
-		return fmt.Errorf("input_model has %s per iteration, this training %d: use the same objective and num_class",
+		return advise("use the same objective and num_class", "input_model has %s per iteration, this training %d",
 			counted(m.TreesPerIteration, "tree"), t.models)
 	}
 	if m.MaxFeatureIndex+1 != len(t.data.FeatureNames) {
@@ -134,6 +134,9 @@ func (t *trainer) checkInitModel() error {
 	}
 	if forest := t.cfg.Boosting == "rf"; m.AverageOutput != forest {
 		return fmt.Errorf("input_model and boosting=%s do not fit: a random forest is continued by boosting=rf, and only such", t.cfg.Boosting)
+	}
+	if err := sameMeaning(m, t.loss); err != nil {
+		return err
 	}
 	if t.data.InitScore == nil {
 		return errors.New("input_model needs the initial scores of the training data")
@@ -149,12 +152,15 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func initialScores(name string, d *dataset.Dataset, models int) ([]float64, error) {
+// trainingSet is what a SetError calls the training data.
+const trainingSet = "training"
+
+func initialScores(d *dataset.Dataset, models int) ([]float64, error) {
 	scores := make([]float64, d.Rows*models)
 	if d.InitScore != nil {
 		if len(d.InitScore) != len(scores) {
-			return nil, fmt.Errorf("%s has %d initial scores, but %d rows × %d models need %d",
-				name, len(d.InitScore), d.Rows, models, len(scores))
+			return nil, advise("give one for each row and class", "there are %d initial scores, but %d rows × %d models need %d",
+				len(d.InitScore), d.Rows, models, len(scores))
 		}
 		copy(scores, d.InitScore)
 	}
@@ -165,7 +171,7 @@ func (t *trainer) addMetrics() error {
 	if t.cfg.IsProvideTrainingMetric {
 		own, err := metric.New(t.cfg, t.loss, &t.data.Metadata)
 		if err != nil {
-			return fmt.Errorf("training data: %w", err)
+			return &SetError{trainingSet, err}
 		}
 		t.own = own
 	}
@@ -173,13 +179,18 @@ func (t *trainer) addMetrics() error {
 		if len(v.Data.FeatureNames) != len(t.data.FeatureNames) {
 			return fmt.Errorf("%s has %d features, the training data %d", v.Name, len(v.Data.FeatureNames), len(t.data.FeatureNames))
 		}
+		if t.opt.Objective == nil {
+			if err := objective.CheckLabels(t.cfg, &v.Data.Metadata); err != nil {
+				return &SetError{v.Name, err}
+			}
+		}
 		metrics, err := metric.New(t.cfg, t.loss, &v.Data.Metadata)
 		if err != nil {
-			return fmt.Errorf("%s: %w", v.Name, err)
+			return &SetError{v.Name, err}
 		}
-		scores, err := initialScores(v.Name, v.Data, t.models)
+		scores, err := initialScores(v.Data, t.models)
 		if err != nil {
-			return err
+			return &SetError{v.Name, err}
 		}
 		t.valid = append(t.valid, validState{ValidSet: v, scores: scores, metrics: metrics})
 	}

@@ -173,6 +173,9 @@ func (m *Model) validateHead() error {
 	if m.MaxFeatureIndex < 0 || m.MaxFeatureIndex >= math.MaxInt32 {
 		return modelErrorf("max_feature_idx", "%d is not between 0 and %d", m.MaxFeatureIndex, math.MaxInt32-1)
 	}
+	if m.LabelIndex < 0 || m.LabelIndex >= math.MaxInt32 {
+		return modelErrorf("label_index", "%d is not between 0 and %d", m.LabelIndex, math.MaxInt32-1)
+	}
 	for _, list := range []struct {
 		field string
 		n     int

@@ -262,10 +262,13 @@ func (r *modelReader) readTrees() error {
 			return e
 		}
 	}
-	if f, ok := r.head["tree_sizes"]; (ok || r.v4) && len(sizes) != len(r.m.Trees) {
-		if !ok {
-			f = textField{name: "tree_sizes", line: r.head["version"].line}
-		}
+	f, ok := r.head["tree_sizes"]
+	if !ok && r.v4 && len(r.m.Trees) > 0 {
+		e := modelErrorf("tree_sizes", "is missing before the trees")
+		e.Line = r.head["version"].line
+		return e
+	}
+	if ok && len(sizes) != len(r.m.Trees) {
 		return f.errorf("has %d entries, but there are %d trees", len(sizes), len(r.m.Trees))
 	}
 	return r.m.validateHead() // now that the number of trees is known
