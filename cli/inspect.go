@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -56,9 +55,6 @@ func (a *app) newInspectCommand() *cobra.Command {
 // inspect shows the model at path on standard output.
 func (a *app) inspect(path string, opt inspection) error {
 	model, err := a.loadModel(path)
-	if bad := (*lightgbm.ModelError)(nil); errors.As(err, &bad) {
-		return &Error{Code: ExitInput, Err: err, Hint: "give a whole model text, such as the output_model of training"}
-	}
 	if err != nil {
 		return err
 	}

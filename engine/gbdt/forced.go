@@ -132,12 +132,19 @@ func wrongKind(e *json.UnmarshalTypeError) error {
 		if wanted == "number" {
 			return fmt.Errorf("%s is %s, which is out of range", e.Field, number)
 		}
-		return fmt.Errorf("%s is %s, not a %s", e.Field, number, wanted)
+		return fmt.Errorf("%s is %s, not %s", e.Field, number, article(wanted))
 	}
 	if e.Field == "" {
-		return fmt.Errorf("the value is a %s, not a %s", got, wanted)
+		return fmt.Errorf("the value is %s, not %s", article(got), article(wanted))
 	}
-	return fmt.Errorf("%s is a %s, not a %s", e.Field, got, wanted)
+	return fmt.Errorf("%s is %s, not %s", e.Field, article(got), article(wanted))
+}
+
+func article(noun string) string {
+	if noun == "object" {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // forcedSplits reads and checks forcedsplits_filename.

@@ -87,6 +87,7 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 		t.loss = loss
 	}
 	t.models = t.loss.Models()
+	t.warnOfOneClass()
 	if err := t.checkInitModel(); err != nil {
 		return nil, err
 	}
@@ -117,6 +118,16 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 		}
 	}
 	return t, nil
+}
+
+// warnOfOneClass tells that no tree can tell classes apart.
+func (t *trainer) warnOfOneClass() {
+	for k := range t.models {
+		if t.loss.ClassNeedsTraining(k) {
+			return
+		}
+	}
+	t.log.Warn("all labels are of one class: the model will be a constant", "label", t.data.Label[0])
 }
 
 func (t *trainer) checkInitModel() error {

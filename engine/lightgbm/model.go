@@ -256,6 +256,19 @@ type ModelError struct {
 	// Field is the name of the line's field, as in the model text.
 	Field   string
 	Problem string
+
+	hint string
+}
+
+// Hint says what to do about it.
+func (e *ModelError) Hint() string {
+	if e.hint != "" {
+		return e.hint
+	}
+	if e.Name == "" {
+		return ""
+	}
+	return "give a whole model text, such as the output_model of training"
 }
 
 // Error implements error.

@@ -109,6 +109,11 @@ func (f textField) errorf(format string, args ...any) error {
 }
 
 func (r *modelReader) read() (*Model, error) {
+	for _, k := range []struct{ magic, name string }{{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}} {
+		if strings.HasPrefix(r.text, k.magic) {
+			return nil, &ModelError{Tree: -1, Line: 1, Problem: "the text is compressed by " + k.name, hint: "decompress it: models are read as plain text"}
+		}
+	}
 	if line, _ := r.next(); line != "tree" {
 		return nil, r.errorf("", "a model of LightGBM begins with the line %q, this text with %q", "tree", shown(line))
 	}

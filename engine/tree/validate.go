@@ -159,6 +159,9 @@ func (t *Tree) checkLeaves() error {
 			return fieldError("leaf_value", "leaf %d has no number", i)
 		}
 	}
+	if t.Shrinkage-t.Shrinkage != 0 {
+		return fieldError("shrinkage", "%v is not a finite number", t.Shrinkage)
+	}
 	for i, n := range t.LeafCount {
 		if n < 0 {
 			return fieldError("leaf_count", "leaf %d has %d rows", i, n)
