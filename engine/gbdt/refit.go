@@ -14,38 +14,6 @@ import (
 	"cloister/engine/tree"
 )
 
-// Leaves has the leaf of every row in every tree of a model.
-type Leaves struct {
-	of [][]int32 // of each tree
-}
-
-// NewLeaves prepares for a model's trees.
-func NewLeaves(m *lightgbm.Model) *Leaves { return &Leaves{of: make([][]int32, len(m.Trees))} }
-
-// Append adds rows by their leaves, row after row, one leaf for each tree: what
-// lightgbm.Predictor.Leaves gives.
-func (l *Leaves) Append(leaves []int32) error {
-	trees := len(l.of)
-	if trees == 0 || len(leaves)%trees != 0 {
-		return fmt.Errorf("%d leaves are no whole number of rows of %d trees", len(leaves), trees)
-	}
-	for i := range l.of {
-		l.of[i] = slices.Grow(l.of[i], len(leaves)/trees)
-		for at := i; at < len(leaves); at += trees {
-			l.of[i] = append(l.of[i], leaves[at])
-		}
-	}
-	return nil
-}
-
-// Rows is the number of rows.
-func (l *Leaves) Rows() int {
-	if len(l.of) == 0 {
-		return 0
-	}
-	return len(l.of[0])
-}
-
 // RefitOptions are what Refit needs besides parameters and data.
 type RefitOptions struct {
 	// Logger gets what a user may want to know; nil discards it.
@@ -91,6 +59,7 @@ type refitter struct {
 	rows       int
 	scores     []float64 // model after model
 	grad, hess []float32
+	leaf       []int32 // of the trees of an iteration, tree after tree
 }
 
 func newRefitter(
@@ -131,6 +100,7 @@ func newRefitter(
 		copy(r.scores, md.InitScore)
 	}
 	r.grad, r.hess = make([]float32, len(r.scores)), make([]float32, len(r.scores))
+	r.leaf = make([]int32, len(r.scores))
 	return r, r.newModel(cfg, opt.Logger)
 }
 
@@ -203,11 +173,13 @@ func (r *refitter) iteration(first int) error {
 }
 
 func (r *refitter) tree(i, k int) error {
-	old, leaf := r.from.Trees[i], r.leaves.of[i]
-	if !old.LeavesInRange(leaf) {
-		return fmt.Errorf("tree %d has %s, but the leaves name others: they must be of this model", i, counted(old.NumLeaves, "leaf"))
+	old, column := r.from.Trees[i], &r.leaves.of[i]
+	if column.leaves != old.NumLeaves {
+		return fmt.Errorf("tree %d has %d leaves, not %d: leaves must be of this model", i, old.NumLeaves, column.leaves)
 	}
 	lo, hi := k*r.rows, (k+1)*r.rows
+	leaf := r.leaf[lo:hi]
+	column.expand(leaf)
 	made, err := r.fit.Tree(old, leaf, r.grad[lo:hi], r.hess[lo:hi])
 	if err != nil {
 		return advise("set lambda_l2 or max_delta_step above 0", "tree %d: %w", i, err)

@@ -11,6 +11,7 @@ import (
 	"cloister/engine/dataset"
 	"cloister/engine/gbdt"
 	"cloister/engine/lightgbm"
+	"cloister/engine/tree"
 )
 
 // leavesOf finds the leaves of a matrix's rows.
@@ -121,26 +122,22 @@ func TestRefitErrors(t *testing.T) {
 	data := labels(table(1, 500), "binary")
 	m := train(t, cfg, load(t, cfg, data, nil), gbdt.Options{}).Model()
 	full := leavesOf(t, m, data)
-	far := gbdt.NewLeaves(m)
-	for range data.Rows {
-		if err := far.Append([]int32{0, 1 << 20}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	other := config(t, "objective=binary", "num_iterations=2", "num_leaves=3")
+	small := leavesOf(t, train(t, other, load(t, other, data, nil), gbdt.Options{}).Model(), data)
 	for name, test := range map[string]struct {
 		settings string
 		change   func(m *lightgbm.Model, md *dataset.Metadata)
 		leaves   *gbdt.Leaves
 		want     string
 	}{
-		"classes":  {"objective=multiclass num_class=2", nil, full, "input_model has 1 tree per iteration, objective=multiclass 2"},
-		"link":     {"objective=poisson", nil, full, `objective=poisson is not that of input_model, "binary sigmoid:1"`},
-		"sigmoid":  {"objective=binary sigmoid=2", nil, full, `is not that of input_model, "binary sigmoid:1"`},
-		"labels":   {"objective=binary", func(_ *lightgbm.Model, md *dataset.Metadata) { md.Label = []float32{3} }, full, "the label 3 of row 1"},
-		"rows":     {"objective=binary", nil, gbdt.NewLeaves(m), "leaves of 0 rows in 2 trees do not fit 500 labels"},
-		"far":      {"objective=binary", nil, far, "tree 1 has"},
-		"no trees": {"objective=binary", func(m *lightgbm.Model, _ *dataset.Metadata) { m.Trees = nil }, full, "has no trees"},
-		"scores":   {"objective=binary", func(_ *lightgbm.Model, md *dataset.Metadata) { md.InitScore = []float64{1} }, full, "there are 1 initial scores"},
+		"classes":     {"objective=multiclass num_class=2", nil, full, "input_model has 1 tree per iteration, objective=multiclass 2"},
+		"link":        {"objective=poisson", nil, full, `objective=poisson is not that of input_model, "binary sigmoid:1"`},
+		"sigmoid":     {"objective=binary sigmoid=2", nil, full, `is not that of input_model, "binary sigmoid:1"`},
+		"labels":      {"objective=binary", func(_ *lightgbm.Model, md *dataset.Metadata) { md.Label = []float32{3} }, full, "the label 3 of row 1"},
+		"rows":        {"objective=binary", nil, gbdt.NewLeaves(m), "leaves of 0 rows in 2 trees do not fit 500 labels"},
+		"other model": {"objective=binary", nil, small, "leaves must be of this model"},
+		"no trees":    {"objective=binary", func(m *lightgbm.Model, _ *dataset.Metadata) { m.Trees = nil }, full, "has no trees"},
+		"scores":      {"objective=binary", func(_ *lightgbm.Model, md *dataset.Metadata) { md.InitScore = []float64{1} }, full, "there are 1 initial scores"},
 		"forest": {"objective=binary", func(m *lightgbm.Model, md *dataset.Metadata) {
 			m.AverageOutput, md.InitScore = true, make([]float64, 500)
 		}, full, "a random forest cannot start from initial scores"},
@@ -172,11 +169,41 @@ func TestRefitErrors(t *testing.T) {
 	}
 }
 
-func TestLeavesOfOddLength(t *testing.T) {
+func TestLeavesThatAreNone(t *testing.T) {
 	t.Parallel()
-	cfg := config(t, "objective=regression", "num_iterations=2")
+	cfg := config(t, "objective=regression", "num_iterations=2", "num_leaves=5")
 	m := train(t, cfg, load(t, cfg, table(1, 200), nil), gbdt.Options{}).Model()
-	if err := gbdt.NewLeaves(m).Append([]int32{0, 0, 0}); err == nil {
-		t.Error("no error for three leaves of two trees")
+	for name, leaves := range map[string][]int32{
+		"odd length": {0, 0, 0}, "too great": {0, 5}, "negative": {-1, 0},
+	} {
+		if err := gbdt.NewLeaves(m).Append(leaves); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestRefitOfManyLeaves has leaves whose numbers take two and four bytes.
+func TestRefitOfManyLeaves(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{256, 257, 1<<16 + 1} {
+		chain := &tree.Tree{NumLeaves: n, LeafValue: make([]float64, n), Shrinkage: 1}
+		m := &lightgbm.Model{NumClass: 1, TreesPerIteration: 1, Trees: []*tree.Tree{chain}}
+		leaves, md := gbdt.NewLeaves(m), &dataset.Metadata{}
+		for i := range n {
+			if err := leaves.Append([]int32{int32(i)}); err != nil {
+				t.Fatal(err)
+			}
+			md.Label = append(md.Label, float32(i))
+		}
+		cfg := config(t, "objective=regression", "task=refit", "refit_decay_rate=0")
+		refitted, err := gbdt.Refit(context.Background(), cfg, m, md, leaves, gbdt.RefitOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range refitted.Trees[0].LeafValue {
+			if math.Abs(v-float64(i)) > 1e-6 {
+				t.Fatalf("of %d leaves, leaf %d has %v", n, i, v)
+			}
+		}
 	}
 }

@@ -1,7 +1,5 @@
 package tree
 
-import "math"
-
 // Refit says how leaves get new values from other rows.
 type Refit struct {
 	// Options' L1, L2, MaxDeltaStep and PathSmooth count.
@@ -13,7 +11,7 @@ type Refit struct {
 
 // Tree returns a copy of a valid tree with new leaf values: those of Newton's
 // step for the derivatives of the rows of each leaf. leaf has the leaf of each
-// row. The structure, the counts and the values of inner nodes stay. Sums are
+// row, below t.NumLeaves. The structure, the counts and the values of inner nodes stay. Sums are
 // in the order of the rows, as in LightGBM. The error is ErrNotFinite.
 func (f *Refit) Tree(t *Tree, leaf []int32, grad, hess []float32) (*Tree, error) {
 	sums := f.sums(t, leaf, grad, hess)
@@ -89,13 +87,4 @@ func (f *Refit) smoothed(t *Tree, leaves []nodeSums) func(leaf int) float64 {
 		}
 	}
 	return func(leaf int) float64 { return leafValues[leaf] }
-}
-
-// LeavesInRange reports whether every number is that of a leaf of the tree.
-func (t *Tree) LeavesInRange(leaf []int32) bool {
-	worst := uint32(0)
-	for _, l := range leaf {
-		worst = max(worst, uint32(l))
-	}
-	return int64(worst) < int64(min(t.NumLeaves, math.MaxInt32))
 }

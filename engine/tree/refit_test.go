@@ -58,17 +58,3 @@ func TestRefitOfInfiniteGradients(t *testing.T) {
 		t.Errorf("error %v, want %v", err, ErrNotFinite)
 	}
 }
-
-func TestLeavesInRange(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		leaf []int32
-		want bool
-	}{
-		"none": {nil, true}, "all": {[]int32{0, 2, 1}, true}, "far": {[]int32{0, 3}, false}, "negative": {[]int32{-1}, false},
-	} {
-		if got := refitTree().LeavesInRange(test.leaf); got != test.want {
-			t.Errorf("%s: %v, want %v", name, got, test.want)
-		}
-	}
-}

@@ -79,6 +79,15 @@ var refits = map[string]struct {
 		tables: ranked(&synth.Ranking{Seed: 91, Columns: 12}, 150),
 		train:  peer.Config{"objective": "lambdarank"}, decay: "0.5", tolerance: 1e-4,
 	},
+	"ranking: positions": {
+		tables: shownLater(&synth.Ranking{Seed: 96, Columns: 12}, 150),
+		train:  peer.Config{"objective": "lambdarank"}, decay: "0.5", tolerance: 1e-4,
+		refit: peer.Config{"lambdarank_position_bias_regularization": "0.2", "learning_rate": "0.3"},
+	},
+	"initial scores": {
+		tables: withScores(made(&synth.Dense{Seed: 97, Columns: 10, Kind: synth.Binary}, 4_000)),
+		train:  peer.Config{"objective": "binary"}, decay: "0.5", tolerance: 1e-9,
+	},
 	"sparse": {
 		tables: made(&synth.Bag{Seed: 92, Columns: 200, PerRow: 20}, 3_000),
 		train:  peer.Config{"objective": "binary"}, decay: "0.5", tolerance: 1e-9,
@@ -143,6 +152,29 @@ func TestRefit(t *testing.T) {
 				e.samePredictions("refitted "+of, byOurs, e.head(f.test, rowsBothWays), f.header)
 			}
 		})
+	}
+}
+
+// shownLater has judged queries to train on, and what people chose from where it
+// stood to refit to.
+func shownLater(table *synth.Ranking, queries int) func(*env, int) files {
+	later := shown(table, queries)
+	return func(e *env, seed int) files {
+		f := later(e, seed)
+		return files{train: f.test, test: f.train}
+	}
+}
+
+// withScores gives the rows that models are refitted to scores to start from.
+func withScores(tables func(*env, int) files) func(*env, int) files {
+	return func(e *env, seed int) files {
+		f := tables(e, seed)
+		lines := readLines(e, f.test)
+		for i := range lines {
+			lines[i] = append(strconv.AppendFloat(nil, float64(i%7-3)/4, 'g', -1, 64), '\n')
+		}
+		writeLines(e, f.test+".init", lines)
+		return f
 	}
 }
 
