@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -59,7 +60,11 @@ func (a *app) inspect(path string, opt inspection) error {
 		return err
 	}
 	if a.json {
-		return model.WriteJSON(stdoutWriter{a.stdout})
+		err := model.WriteJSON(stdoutWriter{a.stdout})
+		if bad := (*lightgbm.ModelError)(nil); errors.As(err, &bad) {
+			return fmt.Errorf("%s: %w", sourceName(path), err)
+		}
+		return err
 	}
 	w := bufio.NewWriterSize(stdoutWriter{a.stdout}, 1<<16)
 	size := &countingWriter{w: bufio.NewWriter(io.Discard)}

@@ -334,7 +334,8 @@ func (t *trainer) grow(ctx context.Context, k int, rows []uint32) (*tree.Grown, 
 		ConstantHessian: t.loss.ConstantHessian() && !t.sampler.amplifies(t.iteration), Key: roundingKey(t.iteration, k),
 	}, rows, t.columns.sample(t.iteration, k))
 	if errors.Is(err, tree.ErrNotFinite) {
-		return nil, fmt.Errorf("iteration %d: %w: lower learning_rate or check the labels", t.iteration+1, err)
+		return nil, &SetError{trainingSet, advise("lower learning_rate, or look for labels, weights or initial scores that are far too large",
+			"iteration %d: %w", t.iteration+1, err)}
 	}
 	return made, err
 }
