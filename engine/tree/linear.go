@@ -109,7 +109,7 @@ type linearLeaf struct {
 	places  []int32   // of the columns among the raw values
 	shift   []float64 // taken off the columns' values before they are summed
 	parts   []linearSums
-	touched float32
+	touched float32 // what touch gave, kept so that its loads are
 }
 
 // leaves lists the rows of each leaf and the columns on its path, ascending.
@@ -157,7 +157,8 @@ func (f *LinearFitter) set(t *Grown, leaf int, l *linearLeaf) {
 	case ok:
 		t.Tree.LeafConst[leaf] = roundToZero(constant)
 	case s.rows < len(l.rows):
-		// The leaf's value is that of rows with missing values, above all.
+		// The leaf's value is above all that of the rows with missing values,
+		// which these are unlike.
 		t.Tree.LeafConst[leaf] = roundToZero(t.constant(s.grad, s.hess, leaf))
 	}
 	for i, c := range coeff {

@@ -100,7 +100,7 @@ func missing(values []float32, places []int32) bool {
 // linearBlock is the working memory for a block of rows.
 type linearBlock struct {
 	columns  []float64 // linearRows places for each
-	touched  float32
+	touched  float32   // see linearLeaf
 	weighted [linearRows]float64
 	grad     [linearRows]float64
 	hess     [linearRows]float64

@@ -37,6 +37,10 @@ var linearTasks = []task{
 		config: peer.Config{"objective": "binary", "linear_tree": "true", "linear_lambda": "1", "num_iterations": "50", "num_leaves": "15"},
 	},
 	{
+		name: "linear: breast cancer", metric: score.LogLoss, tables: split("breast_cancer"), seeds: 20,
+		config: peer.Config{"objective": "binary", "linear_tree": "true", "num_iterations": "30", "num_leaves": "7"},
+	},
+	{
 		name: "linear: missing", metric: score.RMSE, tables: made(&synth.Dense{Seed: 73, Columns: 12, Missing: 0.15}, 6_000),
 		seeds:  10,
 		config: peer.Config{"objective": "regression", "linear_tree": "true", "linear_lambda": "0.1", "num_iterations": "60", "num_leaves": "15"},
@@ -73,6 +77,13 @@ var linearTasks = []task{
 		config: peer.Config{
 			"objective": "multiclass", "num_class": "4", "linear_tree": "true", "linear_lambda": "5", "num_iterations": "25", "num_leaves": "10",
 			"min_data_in_leaf": "50",
+		},
+	},
+	{
+		name: "linear: ranking", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 85, Columns: 16}, 300),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "lambdarank", "linear_tree": "true", "linear_lambda": "1", "num_iterations": "30", "num_leaves": "15",
 		},
 	},
 	{
