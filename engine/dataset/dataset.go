@@ -89,4 +89,7 @@ type Dataset struct {
 	// TotalBins is the length of a flat histogram: the sum of the columns'
 	// numbers of bins.
 	TotalBins int
+	// Raw has the numerical columns' values; nil unless Options.KeepRaw was
+	// set.
+	Raw *RawValues
 }

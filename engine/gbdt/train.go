@@ -28,6 +28,7 @@ type trainer struct {
 	models int // trees per iteration
 
 	grower     *tree.Grower
+	linear     *tree.LinearFitter // of linear_tree, else nil
 	sampler    sampler
 	columns    *columnSampler
 	scores     []float64 // of the training set, model after model
@@ -58,6 +59,9 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	if err := checkSplits(cfg, train, t.loss); err != nil {
 		return nil, err
 	}
+	if err := t.checkLinear(); err != nil {
+		return nil, err
+	}
 	options := treeOptions(cfg)
 	if options.Forced, err = forcedSplits(cfg, train); err != nil {
 		return nil, err
@@ -65,6 +69,9 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	t.pool = parallel.New(cfg.NumThreads)
 	defer t.pool.Close()
 	t.grower = tree.NewGrower(train, t.pool, options)
+	if cfg.LinearTree {
+		t.linear = tree.NewLinearFitter(train, t.pool, cfg.LinearLambda)
+	}
 	return t.run(ctx)
 }
 
@@ -329,13 +336,17 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 
 func (t *trainer) grow(ctx context.Context, k int, rows []uint32) (*tree.Grown, error) {
 	n := t.data.Rows
-	made, err := t.grower.Grow(ctx, tree.Gradients{
+	grad := tree.Gradients{
 		Grad: t.grad[k*n : (k+1)*n], Hess: t.hess[k*n : (k+1)*n],
 		ConstantHessian: t.loss.ConstantHessian() && !t.sampler.amplifies(t.iteration), Key: roundingKey(t.iteration, k),
-	}, rows, t.columns.sample(t.iteration, k))
+	}
+	made, err := t.grower.Grow(ctx, grad, rows, t.columns.sample(t.iteration, k))
 	if errors.Is(err, tree.ErrNotFinite) {
 		return nil, &SetError{trainingSet, advise("lower learning_rate, or look for labels, weights or initial scores that are far too large",
 			"iteration %d: %w", t.iteration+1, err)}
+	}
+	if err == nil && t.linear != nil {
+		t.fitLinear(made, &grad)
 	}
 	return made, err
 }
@@ -416,12 +427,16 @@ func (t *trainer) renew(made *tree.Grown, scores []float64) {
 func (t *trainer) addScores(made *tree.Grown, k int, rows []uint32) {
 	n := t.data.Rows
 	scores := t.scores[k*n : (k+1)*n]
-	t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
-		value := made.Tree.LeafValue[leaf]
-		for _, r := range made.Rows(leaf) {
-			scores[r] += value
-		}
-	})
+	if t.linear != nil {
+		t.linear.AddScores(made, scores)
+	} else {
+		t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
+			value := made.Tree.LeafValue[leaf]
+			for _, r := range made.Rows(leaf) {
+				scores[r] += value
+			}
+		})
+	}
 	if rows != nil {
 		made.AddScores(t.data, t.sampler.left(), scores)
 	}

@@ -137,8 +137,8 @@ func learning() []Parameter {
 		},
 		{
 			Name: "linear_lambda", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)}, OnlyWith: "linear_tree=true",
-			Text:   "L2 penalty of the linear models in leaves.",
-			Status: NotYet,
+			Text:   "L2 penalty on the coefficients of the linear models in leaves.",
+			Status: Supported,
 		},
 		{
 			Name: "min_gain_to_split", Aliases: []string{"min_split_gain"},
