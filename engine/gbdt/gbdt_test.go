@@ -112,6 +112,16 @@ func labels(m dataset.Matrix, objective string) dataset.Matrix {
 	return m
 }
 
+// positions gives the rows of a query the places 0, 1, …
+func positions(m dataset.Matrix) dataset.Matrix {
+	for q := range len(m.QueryStart) - 1 {
+		for i := m.QueryStart[q]; i < m.QueryStart[q+1]; i++ {
+			m.Position = append(m.Position, i-m.QueryStart[q])
+		}
+	}
+	return m
+}
+
 // TestReproducibleModels holds the models' bytes on every architecture and
 // number of threads, with every way to sample.
 func TestReproducibleModels(t *testing.T) {
@@ -131,11 +141,17 @@ func TestReproducibleModels(t *testing.T) {
 		"interactions":   {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
 		"balanced":       {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
 		"queries":        {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
+		"positions":      {"objective=lambdarank lambdarank_position_bias_regularization=0.1", "780728e0d7b4be07"},
 		"goss":           {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
 		"goss classes":   {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
 		"forest":         {"objective=regression boosting=rf bagging_freq=1 bagging_fraction=0.6 feature_fraction=0.8", "5ae21da971246e2a"},
 		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "7e10a6f35d74ff9a"},
 		"forest goss":    {"objective=huber boosting=rf data_sample_strategy=goss learning_rate=0.5", "a38fd71a48ba498a"},
+		"linear":         {"objective=regression linear_tree=true", "a3af7e427ae00202"},
+		"linear binary":  {"objective=binary linear_tree=true linear_lambda=0.5 bagging_fraction=0.6 bagging_freq=1 feature_fraction=0.7", "1e39e848846c0aab"},
+		"linear classes": {"objective=multiclass num_class=3 linear_tree=true data_sample_strategy=goss learning_rate=0.5", "c82edbd9c61c7344"},
+		"linear forest":  {"objective=regression linear_tree=true boosting=rf bagging_freq=1 bagging_fraction=0.6", "522b4774423b3c13"},
+		"linear dart":    {"objective=poisson linear_tree=true boosting=dart drop_rate=0.5 skip_drop=0.1 num_leaves=5", "cf149a071082f10d"},
 		"dart":           {"objective=binary boosting=dart skip_drop=0.2 drop_rate=0.4", "6b43deafecb0f746"},
 		"dart classes":   {"objective=multiclass num_class=3 boosting=dart uniform_drop=true max_drop=2 drop_rate=0.8 skip_drop=0", "edc9c1b0f92f09f5"},
 		"dart xgboost":   {"objective=regression boosting=dart xgboost_dart_mode=true drop_rate=0.7 skip_drop=0 data_sample_strategy=goss learning_rate=0.5", "91f521a9b25886fd"},
@@ -144,7 +160,11 @@ func TestReproducibleModels(t *testing.T) {
 			t.Parallel()
 			for _, threads := range []string{"1", "2", "3", "8"} {
 				cfg := config(t, append(strings.Fields(test.settings), "num_iterations=8", "num_threads="+threads)...)
-				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), cfg.Objective), nil), gbdt.Options{}).Model()
+				data := labels(table(1, 20_000), cfg.Objective)
+				if name == "positions" {
+					data = positions(data)
+				}
+				m := train(t, cfg, load(t, cfg, data, nil), gbdt.Options{}).Model()
 				sum := sha256.Sum256([]byte(text(t, m)))
 				if got := hex.EncodeToString(sum[:8]); got != test.want {
 					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)

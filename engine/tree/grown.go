@@ -14,6 +14,7 @@ type Grown struct {
 	grower *Grower
 	leaves []leaf
 	nodes  []grownNode
+	places [][]int32 // of a linear tree's features among the raw values, by leaf
 }
 
 // grownNode is an inner node: a split by bins.
@@ -200,7 +201,7 @@ func (t *Grown) AddScores(d *dataset.Dataset, rows []uint32, scores []float64) {
 			if rows != nil {
 				r = rows[i]
 			}
-			scores[r] += t.Tree.LeafValue[findLeaf(steps, r)]
+			scores[r] += t.output(d.Raw, findLeaf(steps, r), r)
 		}
 	})
 }

@@ -137,8 +137,8 @@ func learning() []Parameter {
 		},
 		{
 			Name: "linear_lambda", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)}, OnlyWith: "linear_tree=true",
-			Text:   "L2 penalty of the linear models in leaves.",
-			Status: NotYet,
+			Text:   "L2 penalty on the coefficients of the linear models in leaves.",
+			Status: Supported,
 		},
 		{
 			Name: "min_gain_to_split", Aliases: []string{"min_split_gain"},
@@ -268,7 +268,7 @@ func constraints() []Parameter {
 		{
 			Name: "refit_decay_rate", Type: Float, Default: "0.9", Bounds: zeroToOne(), OnlyWith: "task=refit",
 			Text:   "Weight of the old leaf value when leaves are fitted to new data.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "cegb_tradeoff", Type: Float, Default: "1.0", Bounds: []Bound{atLeast(0)},
