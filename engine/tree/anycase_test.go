@@ -226,7 +226,7 @@ func anyOptions(r *rand.Rand, features int) tree.Options {
 	return o
 }
 
-var monotoneMethods = []tree.MonotoneMethod{tree.MonotoneBasic, tree.MonotoneIntermediate}
+var monotoneMethods = []tree.MonotoneMethod{tree.MonotoneBasic, tree.MonotoneIntermediate, tree.MonotoneAdvanced}
 
 func anyNumbers(r *rand.Rand, n int, list ...float64) []float64 {
 	values := make([]float64, n)

@@ -42,11 +42,12 @@ type leaf struct {
 	hist       []int64 // nil if it was given up, or is not needed
 	use        *usage  // the columns that may still be split on
 	best       split
-	parent     int    // node whose child it is, or -1
-	right      bool   // it is the right child
-	box        []span // where its rows lie, if monotone values need it
-	path       []int  // features of the splits above, if interaction_constraints are set
-	drawn      []bool // columns drawn by feature_fraction_bynode; nil means all
+	parent     int         // node whose child it is, or -1
+	right      bool        // it is the right child
+	box        []span      // where its rows lie, if monotone values need it
+	around     []neighbour // leaves that bound it, by MonotoneAdvanced
+	path       []int       // features of the splits above, if interaction_constraints are set
+	drawn      []bool      // columns drawn by feature_fraction_bynode; nil means all
 	standing
 }
 

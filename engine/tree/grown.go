@@ -172,7 +172,7 @@ func (t *Grown) value(s sums, at *standing, parent *float64) float64 {
 	if parent != nil && o.PathSmooth > epsilon {
 		value = o.smooth(value, at.rows, *parent)
 	}
-	if o.Monotone != nil && o.MonotoneMethod == MonotoneIntermediate {
+	if o.Monotone != nil && o.MonotoneMethod != MonotoneBasic {
 		// Other leaves are bounded by this very value.
 		value = at.output
 	}

@@ -63,4 +63,7 @@ const (
 	// MonotoneIntermediate bounds a leaf by the values of the leaves it is to
 	// be compared with, and follows them when they are split.
 	MonotoneIntermediate
+	// MonotoneAdvanced bounds only those parts of a leaf next to which the
+	// leaves lie that it is to be compared with.
+	MonotoneAdvanced
 )

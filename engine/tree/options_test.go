@@ -38,6 +38,9 @@ var optionSets = map[string]func(*Options){
 		o.Monotone, o.MonotoneMethod = []int8{1, 0, -1, 0, 0, -1, 1, 0, 1, 0, 0}, MonotoneIntermediate
 		o.PathSmooth = 3
 	},
+	"monotone advanced": func(o *Options) {
+		o.Monotone, o.MonotoneMethod = []int8{1, 0, -1, 0, 0, -1, 1, 0, 1, 0, 0}, MonotoneAdvanced
+	},
 }
 
 // paths calls visit with the features on the path to each leaf.

@@ -43,11 +43,12 @@ type searcher struct {
 	opt  *Options
 	fix  *fixed
 
-	special  bool   // the gain of a split is not the plain formula
-	shaped   bool   // values depend on more than a node's sums
-	feature  uint64 // of the column that is searched
-	pick     int    // the only threshold to try on the column, or -1
-	monotone int8   // how values must follow the column
+	special  bool            // the gain of a split is not the plain formula
+	shaped   bool            // values depend on more than a node's sums
+	feature  uint64          // of the column that is searched
+	pick     int             // the only threshold to try on the column, or -1
+	monotone int8            // how values must follow the column
+	edges    thresholdBounds // the column's, by MonotoneAdvanced
 
 	costs *costs   // nil for none
 	order []catBin // working memory of the categorical search
@@ -71,19 +72,21 @@ type leafTerms struct {
 	floor     float64 // shift - noise: gains from here on may be gains
 	catShift  float64 // the same for splits of categories
 	catFloor  float64
-	hessLeast int64    // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
-	hessMost  int64    // and the most, so that the other child has the least
-	least     int      // least rows of a child
-	output    float64  // value of the leaf
-	limit     bounds   // of its children's values
-	penalty   float64  // factor on gains of splits on monotone features
-	members   []uint32 // its rows, for costs
-	draw      uint64   // random bits of tree and leaf, for extra_trees
+	hessLeast int64   // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
+	hessMost  int64   // and the most, so that the other child has the least
+	least     int     // least rows of a child
+	output    float64 // value of the leaf
+	limit     bounds  // of its children's values
+	box       []span
+	around    []neighbour // what makes limit, by MonotoneAdvanced
+	penalty   float64     // factor on gains of splits on monotone features
+	members   []uint32    // its rows, for costs
+	draw      uint64      // random bits of tree and leaf, for extra_trees
 }
 
 func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	total, count := l.total, l.count()
-	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, penalty: 1}
+	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, box: l.box, around: l.around, penalty: 1}
 	t.grad = s.fix.grad(total)
 	t.hess = s.fix.hess(total) + 2*epsilon
 	if h := total & s.fix.hessMask; h > 0 {
@@ -157,21 +160,21 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	s.feature = uint64(c.Feature)
 	s.monotone = s.opt.monotone(c)
 	s.draw(t, m.NumBins-2)
+	s.edges.clear()
 	var got split
 	switch {
 	case m.Categorical:
 		got = s.categorical(h, t)
 	case m.NumBins > 2 && m.Missing == dataset.MissingZero:
-		got = s.fromRight(h, t, int(m.DefaultBin))
-		if other := s.fromLeft(h, t, int(m.DefaultBin)); other.gain > got.gain {
-			got = other
-		}
+		got = s.bothWays(column, h, h, t, int(m.DefaultBin))
 	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
-		got = s.fromRight(h[:m.NumBins-1], t, -1)
-		if other := s.fromLeft(h, t, -1); other.gain > got.gain {
-			got = other
-		}
+		got = s.bothWays(column, h[:m.NumBins-1], h, t, -1)
 	default:
+		own := int(m.DefaultBin) // missing values have a bin to themselves
+		if m.Missing == dataset.MissingNaN {
+			own = m.NumBins - 1
+		}
+		s.edges.set(s.data, column, own, t)
 		got = s.fromRight(h, t, -1)
 		switch m.Missing {
 		case dataset.MissingNaN:
@@ -202,6 +205,17 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 		*found = got
 	}
 	return true
+}
+
+// bothWays tries missing values on either side.
+func (s *searcher) bothWays(column int, fromRight, fromLeft []int64, t *leafTerms, skip int) split {
+	s.edges.set(s.data, column, 0, t)
+	got := s.fromRight(fromRight, t, skip)
+	s.edges.set(s.data, column, len(fromLeft)-1, t)
+	if other := s.fromLeft(fromLeft, t, skip); other.gain > got.gain {
+		return other
+	}
+	return got
 }
 
 // fromRight tries the thresholds from the greatest down, gathering the right
@@ -295,10 +309,16 @@ func (s *searcher) specialGain(t *leafTerms, left int64, rows, threshold int) fl
 	if s.pick >= 0 && s.pick != threshold {
 		return math.Inf(-1)
 	}
-	return s.childrenGain(t, left, rows, s.opt.L2)
+	leftLimit, rightLimit := s.edges.at(threshold, t.limit)
+	return s.boundedGain(t, left, rows, s.opt.L2, leftLimit, rightLimit)
 }
 
 func (s *searcher) childrenGain(t *leafTerms, left int64, rows int, l2 float64) float64 {
+	return s.boundedGain(t, left, rows, l2, t.limit, t.limit)
+}
+
+// boundedGain is the gain of children whose values have bounds of their own.
+func (s *searcher) boundedGain(t *leafTerms, left int64, rows int, l2 float64, leftLimit, rightLimit bounds) float64 {
 	right := t.total - left
 	g, h := s.fix.grad(left), s.fix.hess(left)+epsilon
 	g2, h2 := s.fix.grad(right), s.fix.hess(right)+epsilon
@@ -306,8 +326,8 @@ func (s *searcher) childrenGain(t *leafTerms, left int64, rows int, l2 float64) 
 	if !s.shaped {
 		return o.leafGain(g, h, l2) + o.leafGain(g2, h2, l2)
 	}
-	v := t.limit.clamp(o.smooth(o.leafValue(g, h, l2), rows, t.output))
-	v2 := t.limit.clamp(o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output))
+	v := leftLimit.clamp(o.smooth(o.leafValue(g, h, l2), rows, t.output))
+	v2 := rightLimit.clamp(o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output))
 	if s.monotone > 0 && v > v2 || s.monotone < 0 && v < v2 {
 		return math.Inf(-1)
 	}

@@ -57,6 +57,23 @@ var splitTasks = []task{
 		},
 	},
 	{
+		name: "monotone: advanced", metric: score.RMSE, tables: made(&synth.Dense{Seed: 40, Columns: 8}, 6_000),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "regression", "num_iterations": "60", "monotone_constraints": "1,-1,0,1,0,-1,1,0",
+			"monotone_constraints_method": "advanced",
+		},
+	},
+	{
+		name: "monotone: advanced, binary", metric: score.LogLoss,
+		tables: made(&synth.Dense{Seed: 41, Columns: 8, Kind: synth.Binary, Missing: 0.1, Categories: 2, Levels: 20}, 6_000),
+		seeds:  10,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "60", "monotone_constraints": "0,0,1,1,0,-1,1,-1", "categorical_feature": "0,1",
+			"monotone_constraints_method": "advanced", "monotone_penalty": "0.5", "path_smooth": "2",
+		},
+	},
+	{
 		name: "cegb", metric: score.RMSE, tables: made(&synth.Dense{Seed: 39, Columns: 8}, 6_000),
 		seeds: 10,
 		config: peer.Config{

@@ -241,7 +241,7 @@ func constraints() []Parameter {
 			Values: []Value{
 				{Name: "basic", Text: "quick, restricts more than needed"},
 				{Name: "intermediate", Text: "slower, restricts less"},
-				{Name: "advanced", Text: "slowest, restricts least", Status: NotYet},
+				{Name: "advanced", Text: "slowest, restricts least"},
 			},
 			Text:   "How monotone_constraints are kept.",
 			Status: Supported,
