@@ -130,7 +130,8 @@ func (g *Grower) meetOthers(leaves []leaf, at int) {
 }
 
 // thresholdBounds has the bounds of both children for every threshold on one
-// column. It is empty where they are those of the leaf.
+// column: left[b] those of rows in the bins up to b, right[b] those of rows from
+// b on. It is empty where they are those of the leaf.
 type thresholdBounds struct{ left, right []bounds }
 
 func (t *thresholdBounds) at(threshold int, all bounds) (left, right bounds) {
@@ -144,36 +145,50 @@ func (t *thresholdBounds) at(threshold int, all bounds) (left, right bounds) {
 // missingAt goes.
 func (t *thresholdBounds) set(d *dataset.Dataset, column, missingAt int, l *leafTerms) {
 	t.clear()
-	bins := d.Columns[column].Mapper.NumBins
-	if len(l.around) == 0 {
+	own := numericalSpan(d, column)
+	if s := spanOf(l.box, column); s != nil {
+		own = *s
+	}
+	whole := unbounded // by neighbours of the whole leaf
+	for i := range l.around {
+		n := &l.around[i]
+		theirs := spanOf(n.box, column)
+		if theirs == nil || n.column == column {
+			n.bound(&whole)
+			continue
+		}
+		if len(t.left) == 0 {
+			t.reset(d.Columns[column].Mapper.NumBins)
+		}
+		// The left child has neighbours that begin up to the threshold, the
+		// right one those that end beyond it.
+		if lo, hi := max(own.lo, theirs.lo), min(own.hi, theirs.hi); lo <= hi {
+			n.bound(&t.left[lo])
+			n.bound(&t.right[hi])
+		}
+		if own.missing && theirs.missing {
+			n.bound(&t.left[missingAt])
+			n.bound(&t.right[missingAt])
+		}
+	}
+	if len(t.left) == 0 {
 		return
 	}
+	last := len(t.left) - 1
+	t.left[0].tighten(whole)
+	t.right[last].tighten(whole)
+	for bin := range last {
+		t.left[bin+1].tighten(t.left[bin])
+		t.right[last-bin-1].tighten(t.right[last-bin])
+	}
+}
+
+func (t *thresholdBounds) reset(bins int) {
 	t.left = slices.Grow(t.left, bins)[:bins]
 	for i := range t.left {
 		t.left[i] = unbounded
 	}
-	own := spanOf(d, l.box, column)
-	for i := range l.around {
-		n := &l.around[i]
-		theirs := spanOf(d, n.box, column)
-		lo, hi := max(own.lo, theirs.lo), min(own.hi, theirs.hi)
-		if n.column == column {
-			lo, hi = 0, bins-1
-		}
-		for bin := lo; bin <= hi; bin++ {
-			n.bound(&t.left[bin])
-		}
-		if own.missing && theirs.missing {
-			n.bound(&t.left[missingAt])
-		}
-	}
-	t.right = append(t.right, t.left...)
-	for bin := 1; bin < bins; bin++ {
-		t.left[bin].tighten(t.left[bin-1])
-	}
-	for bin := bins - 2; bin >= 0; bin-- {
-		t.right[bin].tighten(t.right[bin+1])
-	}
+	t.right = append(t.right[:0], t.left...)
 }
 
 func (t *thresholdBounds) clear() { t.left, t.right = t.left[:0], t.right[:0] }
@@ -183,12 +198,13 @@ func (b *bounds) tighten(by bounds) {
 	b.lo, b.hi = max(b.lo, by.lo), min(b.hi, by.hi)
 }
 
-// spanOf is the part of a column's bins that rows of a box may have.
-func spanOf(d *dataset.Dataset, box []span, column int) span {
+// spanOf is the part of a column's bins that rows of a box may have, or nil for
+// all.
+func spanOf(box []span, column int) *span {
 	for i := range box {
 		if box[i].column == column {
-			return box[i]
+			return &box[i]
 		}
 	}
-	return numericalSpan(d, column)
+	return nil
 }
