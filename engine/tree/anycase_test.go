@@ -214,6 +214,9 @@ func anyOptions(r *rand.Rand, features int) tree.Options {
 			Coupled: sometimes(r, anyNumbers(r, features, 0, 0.1, 1, 1e6)), Lazy: sometimes(r, anyNumbers(r, features, 0, 1e-4, 1e-2)),
 		}
 	}
+	if r.IntN(4) == 0 {
+		o.Quantize = &tree.QuantizeOptions{Bins: pick(r, 2, 4, 5, 32, 127), Stochastic: r.IntN(3) > 0, Seed: r.Uint64(), Renew: r.IntN(2) == 0}
+	}
 	if r.IntN(5) == 0 {
 		o.Forced = anyForced(r, features, 3)
 	}

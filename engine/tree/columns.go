@@ -11,6 +11,7 @@ import (
 const (
 	streamThresholds uint64 = iota + 1
 	streamNodeColumns
+	streamLevels
 )
 
 // id tells the leaf from all others that the tree ever has.

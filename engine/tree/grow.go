@@ -81,7 +81,7 @@ func NewGrower(d *dataset.Dataset, pool *parallel.Pool, opt Options) *Grower {
 // split on; nil means all. The result refers to the grower's memory and is
 // valid until the next call.
 func (g *Grower) Grow(ctx context.Context, grad Gradients, rows []uint32, columns []bool) (*Grown, error) {
-	fix, err := quantize(g.pool, &grad, g.packed)
+	fix, err := g.quantize(&grad)
 	if err != nil {
 		return nil, err
 	}

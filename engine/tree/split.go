@@ -127,6 +127,9 @@ func (s *searcher) setShift(t *leafTerms) {
 // floating point. Gains below it are not worth a split: without it leaves whose
 // rows all have the same gradient would be split for nothing.
 func (s *searcher) noise(t *leafTerms) float64 {
+	if s.fix.discrete {
+		return float64(1e-12 * math.Abs(t.shift)) // the levels are what is to be fitted
+	}
 	perRow := t.hess / float64(t.count)
 	units := float64(8*s.fix.gradScale*s.fix.gradScale) / (perRow + s.opt.L2/float64(t.count))
 	return units + float64(1e-12*math.Abs(t.shift))
@@ -135,7 +138,7 @@ func (s *searcher) noise(t *leafTerms) float64 {
 // rows estimates the number of rows of a bin from its sum of hessians. It is
 // exact when hessians are constant, and nearly so while a bin has few rows,
 // since it is rounded; sums of such estimates are what LightGBM compares with
-// min_data_in_leaf.
+// min_data_in_leaf, or an estimate from the sum if hessians have few levels.
 func (t *leafTerms) rows(packed, mask int64) int {
 	return int(float64(float64(packed&mask)*t.perHess) + 0.5)
 }
@@ -232,7 +235,11 @@ func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
 			continue
 		}
 		right += h[bin]
-		count += t.rows(h[bin], mask)
+		if s.fix.discrete {
+			count = t.rows(right, mask)
+		} else {
+			count += t.rows(h[bin], mask)
+		}
 		hess := right & mask
 		if count < t.least || hess < t.hessLeast {
 			continue
@@ -270,7 +277,11 @@ func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
 			continue
 		}
 		left += h[bin]
-		count += t.rows(h[bin], mask)
+		if s.fix.discrete {
+			count = t.rows(left, mask)
+		} else {
+			count += t.rows(h[bin], mask)
+		}
 		hess := left & mask
 		if count < t.least || hess < t.hessLeast {
 			continue
