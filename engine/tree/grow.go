@@ -184,7 +184,7 @@ func (g *Grower) split(out *Grown, at int) {
 		g.release(&out.leaves[at])
 		return
 	}
-	cheaper := g.costs != nil && g.costs.pay(s.column, g.rows[parent.begin:parent.end])
+	paid := g.costs != nil && g.costs.pay(s.column, g.rows[parent.begin:parent.end])
 	node := out.addNode(g.data, at, &s)
 	left := leaf{begin: parent.begin, end: parent.begin + nLeft, total: s.left, parent: node}
 	right := leaf{begin: left.end, end: parent.end, total: parent.total - s.left, parent: node, right: true}
@@ -198,10 +198,10 @@ func (g *Grower) split(out *Grown, at int) {
 	g.searchChildren(&parent, &left, &right)
 	out.leaves[at] = left
 	out.leaves = append(out.leaves, right)
-	g.boundOthers(out.leaves, at)
-	if cheaper {
-		g.searchOthers(out.leaves, at)
+	if paid {
+		g.preferColumn(out.leaves, at, s.column)
 	}
+	g.boundOthers(out.leaves, at)
 	g.trim(out.leaves)
 }
 

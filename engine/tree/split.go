@@ -157,6 +157,36 @@ func (s *searcher) leastHess() int64 {
 // column may gain nothing in a leaf (one that is constant within queries, whose
 // gradients sum to zero) and much below it.
 func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (splittable bool) {
+	got := s.bestOn(column, hist, t)
+	if math.IsInf(got.gain, -1) {
+		return false
+	}
+	if got.gain <= t.noise {
+		return true
+	}
+	got.gain = s.contribution(column, got.gain)
+	if s.costs != nil {
+		got.gain -= s.costs.of(column, s.data.Columns[column].Feature, t.members)
+	}
+	if s.monotone != 0 {
+		got.gain *= t.penalty
+	}
+	if got.better(found) {
+		*found = got
+	}
+	return true
+}
+
+// contribution is the gain of a split on a column by feature_contri.
+func (s *searcher) contribution(column int, gain float64) float64 {
+	if s.opt.FeatureContri == nil {
+		return gain
+	}
+	return float64(gain * s.opt.FeatureContri[s.data.Columns[column].Feature])
+}
+
+// bestOn finds the best split on a column by its gain alone.
+func (s *searcher) bestOn(column int, hist []int64, t *leafTerms) split {
 	c := &s.data.Columns[column]
 	m := c.Mapper
 	h := hist[c.Offset:][:m.NumBins]
@@ -188,26 +218,8 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 		case dataset.MissingNone:
 		}
 	}
-	if math.IsInf(got.gain, -1) {
-		return false
-	}
 	got.column = column
-	if got.gain <= t.noise {
-		return true
-	}
-	if s.opt.FeatureContri != nil {
-		got.gain *= s.opt.FeatureContri[c.Feature]
-	}
-	if s.costs != nil {
-		got.gain -= s.costs.of(column, c.Feature, t.members)
-	}
-	if s.monotone != 0 {
-		got.gain *= t.penalty
-	}
-	if got.better(found) {
-		*found = got
-	}
-	return true
+	return got
 }
 
 // bothWays tries missing values on either side.

@@ -81,6 +81,14 @@ var splitTasks = []task{
 			"cegb_penalty_feature_coupled": "20,20,20,20,100,100,300,300", "cegb_penalty_feature_lazy": "0,0,0.01,0.02,0.01,0,0.02,0",
 		},
 	},
+	{
+		name: "cegb: coupled", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 42, Columns: 12, Kind: synth.Binary}, 6_000),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "30", "num_leaves": "15",
+			"cegb_penalty_feature_coupled": "5,10,20,40,80,5,10,20,40,80,5,10",
+		},
+	},
 }
 
 func init() { tasks = append(tasks, splitTasks...) }
