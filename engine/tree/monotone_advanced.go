@@ -20,6 +20,7 @@ import (
 
 // neighbour is a leaf whose value bounds that of another.
 type neighbour struct {
+	id     uint64 // of the leaf
 	box    []span
 	column int // the only one that parts the two
 	sign   int // 1 if the value is the least that the other leaf may have, -1 if the greatest
@@ -52,7 +53,7 @@ func (n *neighbour) bound(b *bounds) {
 func (g *Grower) meet(l, by *leaf) bool {
 	sign, column := g.bears(l.box, by.box)
 	if sign != 0 {
-		l.around = append(l.around, neighbour{box: by.box, column: column, sign: sign, value: by.output})
+		l.around = append(l.around, neighbour{id: by.id(), box: by.box, column: column, sign: sign, value: by.output})
 	}
 	return sign != 0
 }
@@ -116,6 +117,7 @@ func (g *Grower) meetOthers(leaves []leaf, at int) {
 		if left == 0 && right == 0 {
 			continue
 		}
+		before := other.around
 		other.around = nil
 		for j := range leaves {
 			if j != i {
@@ -123,10 +125,72 @@ func (g *Grower) meetOthers(leaves []leaf, at int) {
 			}
 		}
 		other.setLimit()
-		if other.best.gain > 0 {
+		if other.best.gain > 0 && !g.boundsStay(other, before) {
 			g.searchAgain(other)
 		}
 	}
+}
+
+// boundsStay reports whether the neighbours that a leaf got and lost make no
+// difference: each is outdone by one that stayed. Most do not matter.
+func (g *Grower) boundsStay(l *leaf, before []neighbour) bool {
+	known := func(list []neighbour, id uint64) bool {
+		return slices.ContainsFunc(list, func(n neighbour) bool { return n.id == id })
+	}
+	var stayed, changed []neighbour
+	for _, n := range l.around {
+		if known(before, n.id) {
+			stayed = append(stayed, n)
+		} else {
+			changed = append(changed, n)
+		}
+	}
+	for _, n := range before {
+		if !known(stayed, n.id) {
+			changed = append(changed, n)
+		}
+	}
+	return !slices.ContainsFunc(changed, func(n neighbour) bool {
+		return !slices.ContainsFunc(stayed, func(by neighbour) bool { return g.outdone(l, &n, &by) })
+	})
+}
+
+// outdone reports whether a neighbour bounds nothing of the leaf that another
+// one does not bound as closely.
+func (g *Grower) outdone(l *leaf, n, by *neighbour) bool {
+	if n.sign != by.sign || float64(n.sign)*n.value > float64(n.sign)*by.value {
+		return false
+	}
+	for i := range by.box {
+		s := &by.box[i]
+		switch {
+		case s.column == by.column:
+			continue // the whole leaf lies beyond
+		case s.column == n.column:
+			return false
+		case s.bins != nil:
+			own, theirs := g.spanOf(l.box, s.column), g.spanOf(n.box, s.column)
+			for w := range s.bins {
+				if own.bins[w]&theirs.bins[w]&^s.bins[w] != 0 {
+					return false
+				}
+			}
+			continue
+		}
+		own, theirs := g.spanOf(l.box, s.column), g.spanOf(n.box, s.column)
+		lo, hi := max(own.lo, theirs.lo), min(own.hi, theirs.hi)
+		if lo <= hi && (lo < s.lo || hi > s.hi) || own.missing && theirs.missing && !s.missing {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *Grower) spanOf(box []span, column int) span {
+	if s := spanOf(box, column); s != nil {
+		return *s
+	}
+	return fullSpan(g.data, column)
 }
 
 // thresholdBounds has the bounds of both children for every threshold on one
