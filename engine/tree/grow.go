@@ -32,6 +32,7 @@ type Grower struct {
 	costs   *costs // nil for none
 	key     uint64 // of the tree
 	columns []bool // that the tree may split on
+	divided uint64 // id of the leaf that was split last, for MonotoneAdvanced
 }
 
 // leaf is a leaf of the tree that is being grown.
@@ -42,12 +43,13 @@ type leaf struct {
 	hist       []int64 // nil if it was given up, or is not needed
 	use        *usage  // the columns that may still be split on
 	best       split
-	parent     int         // node whose child it is, or -1
-	right      bool        // it is the right child
-	box        []span      // where its rows lie, if monotone values need it
-	around     []neighbour // leaves that bound it, by MonotoneAdvanced
-	path       []int       // features of the splits above, if interaction_constraints are set
-	drawn      []bool      // columns drawn by feature_fraction_bynode; nil means all
+	parent     int          // node whose child it is, or -1
+	right      bool         // it is the right child
+	box        []span       // where its rows lie, if monotone values need it
+	around     []neighbour  // leaves that bound it, by MonotoneAdvanced
+	memo       []columnMemo // splits that were found within these bounds
+	path       []int        // features of the splits above, if interaction_constraints are set
+	drawn      []bool       // columns drawn by feature_fraction_bynode; nil means all
 	standing
 }
 

@@ -1,10 +1,6 @@
 package tree
 
-import (
-	"slices"
-
-	"cloister/engine/dataset"
-)
+import "slices"
 
 // The advanced method does not gather a leaf's bounds on the way down, as the
 // other methods do: a leaf knows the leaves that bound it now, its neighbours.
@@ -50,12 +46,10 @@ func (n *neighbour) bound(b *bounds) {
 }
 
 // meet adds a leaf to a leaf's neighbours if it is one.
-func (g *Grower) meet(l, by *leaf) bool {
-	sign, column := g.bears(l.box, by.box)
-	if sign != 0 {
+func (g *Grower) meet(l, by *leaf) {
+	if sign, column := g.bears(l.box, by.box); sign != 0 {
 		l.around = append(l.around, neighbour{id: by.id(), box: by.box, column: column, sign: sign, value: by.output})
 	}
-	return sign != 0
 }
 
 // setLimit derives a leaf's bounds from its neighbours.
@@ -68,6 +62,7 @@ func (l *leaf) setLimit() {
 
 // settle sets the neighbours, bounds and values of the children of a split.
 func (g *Grower) settle(parent, left, right *leaf, s *split) {
+	g.divided = parent.id()
 	for _, child := range []*leaf{left, right} {
 		packed := s.left
 		if child.right {
@@ -78,6 +73,9 @@ func (g *Grower) settle(parent, left, right *leaf, s *split) {
 			if sign, _ := g.bears(child.box, n.box); sign != 0 {
 				child.around = append(child.around, n)
 			}
+		}
+		if len(child.around) > 0 && len(g.data.Columns)*g.opt.NumLeaves <= memoLimit {
+			child.memo = newMemo(len(g.data.Columns))
 		}
 		child.setLimit()
 		child.output = child.limit.clamp(g.opt.smooth(g.outputOf(packed, s.l2), child.rows, parent.output))
@@ -95,12 +93,10 @@ func (g *Grower) settle(parent, left, right *leaf, s *split) {
 		mean := both.clamp(low.output + float64((high.output-low.output)/2))
 		low.output, high.output = mean, mean
 	}
-	if g.meet(left, right) {
-		left.setLimit()
-	}
-	if g.meet(right, left) {
-		right.setLimit()
-	}
+	g.meet(left, right)
+	left.setLimit()
+	g.meet(right, left)
+	right.setLimit()
 }
 
 // meetOthers is boundOthers for the advanced method: neighbours of the leaf
@@ -108,51 +104,37 @@ func (g *Grower) settle(parent, left, right *leaf, s *split) {
 func (g *Grower) meetOthers(leaves []leaf, at int) {
 	last := len(leaves) - 1
 	for i := range leaves[:last] {
-		other := &leaves[i]
-		if i == at {
+		l := &leaves[i]
+		gone := slices.IndexFunc(l.around, func(n neighbour) bool { return n.id == g.divided })
+		if i == at || gone < 0 {
 			continue
 		}
-		left, _ := g.bears(other.box, leaves[at].box)
-		right, _ := g.bears(other.box, leaves[last].box)
-		if left == 0 && right == 0 {
-			continue
-		}
-		before := other.around
-		other.around = nil
-		for j := range leaves {
-			if j != i {
-				g.meet(other, &leaves[j])
-			}
-		}
-		other.setLimit()
-		if other.best.gain > 0 && !g.boundsStay(other, before) {
-			g.searchAgain(other)
+		parent := l.around[gone]
+		l.around = slices.Delete(l.around, gone, gone+1)
+		stayed := len(l.around)
+		g.meet(l, &leaves[at])
+		g.meet(l, &leaves[last])
+		l.setLimit()
+		changed := append(slices.Clone(l.around[stayed:]), parent)
+		if l.best.gain > 0 && !g.allOutdone(l, changed, l.around[:stayed]) {
+			g.searchAgain(l)
 		}
 	}
 }
 
-// boundsStay reports whether the neighbours that a leaf got and lost make no
-// difference: each is outdone by one that stayed. Most do not matter.
-func (g *Grower) boundsStay(l *leaf, before []neighbour) bool {
-	known := func(list []neighbour, id uint64) bool {
-		return slices.ContainsFunc(list, func(n neighbour) bool { return n.id == id })
-	}
-	var stayed, changed []neighbour
-	for _, n := range l.around {
-		if known(before, n.id) {
-			stayed = append(stayed, n)
-		} else {
-			changed = append(changed, n)
+// allOutdone reports whether neighbours that a leaf got or lost make no
+// difference, since others outdo each of them: most do not matter.
+func (g *Grower) allOutdone(l *leaf, changed, others []neighbour) bool {
+	for i := range changed {
+		outdone := false
+		for j := 0; j < len(others) && !outdone; j++ {
+			outdone = g.outdone(l, &changed[i], &others[j])
+		}
+		if !outdone {
+			return false
 		}
 	}
-	for _, n := range before {
-		if !known(stayed, n.id) {
-			changed = append(changed, n)
-		}
-	}
-	return !slices.ContainsFunc(changed, func(n neighbour) bool {
-		return !slices.ContainsFunc(stayed, func(by neighbour) bool { return g.outdone(l, &n, &by) })
-	})
+	return true
 }
 
 // outdone reports whether a neighbour bounds nothing of the leaf that another
@@ -191,84 +173,4 @@ func (g *Grower) spanOf(box []span, column int) span {
 		return *s
 	}
 	return fullSpan(g.data, column)
-}
-
-// thresholdBounds has the bounds of both children for every threshold on one
-// column: left[b] those of rows in the bins up to b, right[b] those of rows from
-// b on. It is empty where they are those of the leaf.
-type thresholdBounds struct{ left, right []bounds }
-
-func (t *thresholdBounds) at(threshold int, all bounds) (left, right bounds) {
-	if len(t.left) == 0 {
-		return all, all
-	}
-	return t.left[threshold], t.right[threshold+1]
-}
-
-// set finds the bounds on a numerical column. Missing values go where the bin
-// missingAt goes.
-func (t *thresholdBounds) set(d *dataset.Dataset, column, missingAt int, l *leafTerms) {
-	t.clear()
-	own := numericalSpan(d, column)
-	if s := spanOf(l.box, column); s != nil {
-		own = *s
-	}
-	whole := unbounded // by neighbours of the whole leaf
-	for i := range l.around {
-		n := &l.around[i]
-		theirs := spanOf(n.box, column)
-		if theirs == nil || n.column == column {
-			n.bound(&whole)
-			continue
-		}
-		if len(t.left) == 0 {
-			t.reset(d.Columns[column].Mapper.NumBins)
-		}
-		// The left child has neighbours that begin up to the threshold, the
-		// right one those that end beyond it.
-		if lo, hi := max(own.lo, theirs.lo), min(own.hi, theirs.hi); lo <= hi {
-			n.bound(&t.left[lo])
-			n.bound(&t.right[hi])
-		}
-		if own.missing && theirs.missing {
-			n.bound(&t.left[missingAt])
-			n.bound(&t.right[missingAt])
-		}
-	}
-	if len(t.left) == 0 {
-		return
-	}
-	last := len(t.left) - 1
-	t.left[0].tighten(whole)
-	t.right[last].tighten(whole)
-	for bin := range last {
-		t.left[bin+1].tighten(t.left[bin])
-		t.right[last-bin-1].tighten(t.right[last-bin])
-	}
-}
-
-func (t *thresholdBounds) reset(bins int) {
-	t.left = slices.Grow(t.left, bins)[:bins]
-	for i := range t.left {
-		t.left[i] = unbounded
-	}
-	t.right = append(t.right[:0], t.left...)
-}
-
-func (t *thresholdBounds) clear() { t.left, t.right = t.left[:0], t.right[:0] }
-
-// tighten keeps values within other bounds too.
-func (b *bounds) tighten(by bounds) {
-	b.lo, b.hi = max(b.lo, by.lo), min(b.hi, by.hi)
-}
-
-// spanOf is the part of a column's bins that rows of a box may have, or nil for
-// all.
-func spanOf(box []span, column int) *span {
-	for i := range box {
-		if box[i].column == column {
-			return &box[i]
-		}
-	}
-	return nil
 }

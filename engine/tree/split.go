@@ -78,15 +78,16 @@ type leafTerms struct {
 	output    float64 // value of the leaf
 	limit     bounds  // of its children's values
 	box       []span
-	around    []neighbour // what makes limit, by MonotoneAdvanced
-	penalty   float64     // factor on gains of splits on monotone features
-	members   []uint32    // its rows, for costs
-	draw      uint64      // random bits of tree and leaf, for extra_trees
+	around    []neighbour  // what makes limit, by MonotoneAdvanced
+	memo      []columnMemo // nil for none
+	penalty   float64      // factor on gains of splits on monotone features
+	members   []uint32     // its rows, for costs
+	draw      uint64       // random bits of tree and leaf, for extra_trees
 }
 
 func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	total, count := l.total, l.count()
-	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, box: l.box, around: l.around, penalty: 1}
+	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, box: l.box, around: l.around, memo: l.memo, penalty: 1}
 	t.grad = s.fix.grad(total)
 	t.hess = s.fix.hess(total) + 2*epsilon
 	if h := total & s.fix.hessMask; h > 0 {
@@ -194,6 +195,10 @@ func (s *searcher) bestOn(column int, hist []int64, t *leafTerms) split {
 	s.monotone = s.opt.monotone(c)
 	s.draw(t, m.NumBins-2)
 	s.edges.clear()
+	memo := s.memoOf(column, t)
+	if memo != nil && memo.best.column == column {
+		return memo.best
+	}
 	var got split
 	switch {
 	case m.Categorical:
@@ -203,11 +208,7 @@ func (s *searcher) bestOn(column int, hist []int64, t *leafTerms) split {
 	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
 		got = s.bothWays(column, h[:m.NumBins-1], h, t, -1)
 	default:
-		own := int(m.DefaultBin) // missing values have a bin to themselves
-		if m.Missing == dataset.MissingNaN {
-			own = m.NumBins - 1
-		}
-		s.edges.set(s.data, column, own, t)
+		s.edges.set(s.data, column, ownBin(m), t)
 		got = s.fromRight(h, t, -1)
 		switch m.Missing {
 		case dataset.MissingNaN:
@@ -219,7 +220,18 @@ func (s *searcher) bestOn(column int, hist []int64, t *leafTerms) split {
 		}
 	}
 	got.column = column
+	if memo != nil {
+		memo.best = got
+	}
 	return got
+}
+
+// ownBin is the bin that missing values have to themselves in a column of two.
+func ownBin(m *dataset.Mapper) int {
+	if m.Missing == dataset.MissingNaN {
+		return m.NumBins - 1
+	}
+	return int(m.DefaultBin)
 }
 
 // bothWays tries missing values on either side.
