@@ -21,7 +21,7 @@ func anyCases() uint64 {
 	if os.Getenv("CLOISTER_SOAK") != "" {
 		return 20_000
 	}
-	return 160
+	return 100
 }
 
 // TestReproducibleWithAnyOptions grows trees on random tables with random
