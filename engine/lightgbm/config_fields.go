@@ -226,13 +226,14 @@ type Config struct {
 	// a few levels.
 	UseQuantizedGrad bool
 	// NumGradQuantBins is the parameter num_grad_quant_bins. Levels to which
-	// gradients are rounded.
+	// gradients are rounded, 2 to 127: half of them for each sign.
 	NumGradQuantBins int
 	// QuantTrainRenewLeaf is the parameter quant_train_renew_leaf. Compute
-	// leaf values from the exact gradients.
+	// leaf values from the exact gradients; monotone constraints of the
+	// methods intermediate and advanced keep the rounded ones.
 	QuantTrainRenewLeaf bool
 	// StochasticRounding is the parameter stochastic_rounding. Round gradients
-	// up or down at random.
+	// up or down at random, by seed; false rounds to the nearest level.
 	StochasticRounding bool
 
 	// LinearTree is the parameter linear_tree. Fit a linear model of the

@@ -11,6 +11,7 @@ import (
 const (
 	streamThresholds uint64 = iota + 1
 	streamNodeColumns
+	streamLevels
 )
 
 // draw chooses which of n thresholds of the column extra_trees tries, each

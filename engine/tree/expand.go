@@ -125,7 +125,7 @@ func (g *Grower) expandOne(w *worker, l *leaf) {
 		g.memory.release(l)
 		return
 	}
-	c := &children{cheaper: g.costs != nil && g.costs.pay(s.column, rows)}
+	c := &children{paid: g.costs != nil && g.costs.pay(s.column, rows)}
 	c.left = leaf{id: random.Extend(l.id, 0), begin: l.begin, end: l.begin + nLeft, total: s.left}
 	c.right = leaf{id: random.Extend(l.id, 1), begin: c.left.end, end: l.end, total: l.total - s.left, right: true}
 	c.left.standing, c.right.standing = g.childStandings(l, s)
@@ -175,6 +175,18 @@ func (g *Grower) prepare(w *worker, l *leaf, all bool) {
 	g.search(w, pair{leaf: l, parts: parts})
 }
 
+// rebuild builds the whole histogram of a leaf that gave it up.
+func (g *Grower) rebuild(l *leaf) {
+	l.hist = g.memory.take()
+	p := pair{leaf: l, parts: g.fill(nil, l, false)}
+	for c := range g.data.Columns {
+		if l.use.column[c] {
+			g.complete(&p, c)
+		}
+	}
+	p.release(&g.memory)
+}
+
 // minRowsPerTask keeps a task's rows worth the merge of its histogram.
 const minRowsPerTask = 8192
 
@@ -215,6 +227,12 @@ type pair struct {
 	complete      bool // the leaf's histogram was completed before
 }
 
+func (p *pair) release(m *histograms) {
+	for _, h := range p.parts {
+		m.put(h)
+	}
+}
+
 // minBinsPerTask keeps a search task worth starting.
 const minBinsPerTask = 4096
 
@@ -238,9 +256,7 @@ func (g *Grower) search(w *worker, p pair) {
 	} else {
 		g.searchTogether(p, leaves)
 	}
-	for _, h := range p.parts {
-		g.memory.put(h)
-	}
+	p.release(&g.memory)
 	for _, l := range leaves {
 		if !(l.best.gain > 0) {
 			g.memory.release(l)

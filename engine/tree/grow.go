@@ -39,6 +39,7 @@ type Grower struct {
 	costs   *costs // nil for none
 	key     uint64 // of the tree
 	columns []bool // that the tree may split on
+	divided uint64 // id of the leaf that was split last, for MonotoneAdvanced
 }
 
 // leaf is a leaf of the tree that is being grown.
@@ -50,19 +51,21 @@ type leaf struct {
 	hist       []int64 // nil if it was given up, or is not needed
 	use        *usage  // the columns that may still be split on
 	best       split
-	children   *children // what its best split makes of it, once it is expanded
-	parent     int       // node whose child it is, or -1
-	right      bool      // it is the right child
-	box        []span    // where its rows lie, if monotone values need it
-	path       []int     // features of the splits above, if interaction_constraints are set
-	drawn      []bool    // columns drawn by feature_fraction_bynode; nil means all
+	children   *children    // what its best split makes of it, once it is expanded
+	parent     int          // node whose child it is, or -1
+	right      bool         // it is the right child
+	box        []span       // where its rows lie, if monotone values need it
+	around     []neighbour  // leaves that bound it, by MonotoneAdvanced
+	memo       []columnMemo // splits that were found within these bounds
+	path       []int        // features of the splits above, if interaction_constraints are set
+	drawn      []bool       // columns drawn by feature_fraction_bynode; nil means all
 	standing
 }
 
 // children are those of a leaf that is split.
 type children struct {
 	left, right leaf
-	cheaper     bool // other leaves' splits on the column have become cheaper
+	paid        bool // the split pays for its column in the whole model
 }
 
 func (l *leaf) count() int { return l.end - l.begin }
@@ -94,7 +97,7 @@ func NewGrower(d *dataset.Dataset, pool *parallel.Pool, opt Options) *Grower {
 // split on; nil means all. The result refers to the grower's memory and is
 // valid until the next call.
 func (g *Grower) Grow(ctx context.Context, grad Gradients, rows []uint32, columns []bool) (*Grown, error) {
-	fix, err := quantize(g.pool, &grad, g.packed)
+	fix, err := g.quantize(&grad)
 	if err != nil {
 		return nil, err
 	}
@@ -225,14 +228,15 @@ func (g *Grower) commit(out *Grown, at int) {
 	if made == nil {
 		return // it could not be divided, and is not the best any more
 	}
+	column := l.best.column
 	node := out.addNode(g.data, at, &l.best)
 	made.left.parent, made.right.parent = node, node
 	out.leaves[at] = made.left
 	out.leaves = append(out.leaves, made.right)
-	g.boundOthers(out.leaves, at)
-	if made.cheaper {
-		g.searchOthers(out.leaves, at)
+	if made.paid {
+		g.preferColumn(out.leaves, at, column)
 	}
+	g.boundOthers(out.leaves, at)
 	g.trim(out.leaves)
 }
 

@@ -27,7 +27,7 @@ type sieve struct {
 func (s *searcher) newSieve() sieve {
 	unit := float64(s.fix.gradScale*s.fix.gradScale) / s.fix.hessScale
 	f := sieve{inverse: 1 / unit, extra: (epsilon + s.opt.L2) / s.fix.hessScale}
-	f.off = s.special || !(unit > 1e-200 && unit < 1e200) || !(f.extra < 1e200)
+	f.off = s.special || s.fix.discrete || !(unit > 1e-200 && unit < 1e200) || !(f.extra < 1e200)
 	return f
 }
 
@@ -103,7 +103,11 @@ func (s *searcher) down(p *pass, h []int64, at, end int, t *leafTerms) {
 				continue
 			}
 			p.sum += v
-			p.count += t.rows(v, mask)
+			if s.fix.discrete {
+				p.count = t.rows(p.sum, mask)
+			} else {
+				p.count += t.rows(v, mask)
+			}
 			right, hess := p.sum, p.sum&mask
 			if p.count < t.least || hess < t.hessLeast {
 				continue
@@ -153,7 +157,11 @@ func (s *searcher) up(p *pass, h []int64, at, end int, t *leafTerms) {
 				continue
 			}
 			p.sum += v
-			p.count += t.rows(v, mask)
+			if s.fix.discrete {
+				p.count = t.rows(p.sum, mask)
+			} else {
+				p.count += t.rows(v, mask)
+			}
 			left, hess := p.sum, p.sum&mask
 			if p.count < t.least || hess < t.hessLeast {
 				continue
@@ -184,21 +192,15 @@ func (s *searcher) gainOf(t *leafTerms, child, left int64, leftRows, threshold i
 
 // numerical finds the best threshold of a numerical column whose gain is above
 // a value; with anyGain one is enough, and the gain has no meaning.
-func (s *searcher) numerical(h []int64, m *dataset.Mapper, t *leafTerms, above float64, anyGain bool) split {
-	if m.NumBins > 2 && m.Missing != dataset.MissingNone {
-		skip := -1
-		right := h
-		if m.Missing == dataset.MissingZero {
-			skip = int(m.DefaultBin)
-		} else {
-			right = h[:m.NumBins-1]
-		}
-		got := s.fromRight(right, t, skip, above, anyGain)
-		if other := s.fromLeft(h, t, skip, above, anyGain); other.gain > got.gain {
-			got = other
-		}
-		return got
+func (s *searcher) numerical(column int, h []int64, t *leafTerms, above float64, anyGain bool) split {
+	m := s.data.Columns[column].Mapper
+	switch {
+	case m.NumBins > 2 && m.Missing == dataset.MissingZero:
+		return s.bothWays(column, h, h, t, int(m.DefaultBin), above, anyGain)
+	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
+		return s.bothWays(column, h[:m.NumBins-1], h, t, -1, above, anyGain)
 	}
+	s.edges.set(s.data, column, ownBin(m), t)
 	got := s.fromRight(h, t, -1, above, anyGain)
 	switch m.Missing {
 	case dataset.MissingNaN:
@@ -207,6 +209,25 @@ func (s *searcher) numerical(h []int64, m *dataset.Mapper, t *leafTerms, above f
 		// Two bins: missing values go with the bin they lie in.
 		got.defaultLeft = m.DefaultBin <= got.threshold
 	case dataset.MissingNone:
+	}
+	return got
+}
+
+// ownBin is the bin that missing values have to themselves in a column of two.
+func ownBin(m *dataset.Mapper) int {
+	if m.Missing == dataset.MissingNaN {
+		return m.NumBins - 1
+	}
+	return int(m.DefaultBin)
+}
+
+// bothWays tries missing values on either side.
+func (s *searcher) bothWays(column int, fromRight, fromLeft []int64, t *leafTerms, skip int, above float64, anyGain bool) split {
+	s.edges.set(s.data, column, 0, t)
+	got := s.fromRight(fromRight, t, skip, above, anyGain)
+	s.edges.set(s.data, column, len(fromLeft)-1, t)
+	if other := s.fromLeft(fromLeft, t, skip, above, anyGain); other.gain > got.gain {
+		return other
 	}
 	return got
 }
