@@ -174,8 +174,8 @@ func TestMainReturnsFromACommandThatHangs(t *testing.T) {
 	}
 }
 
-// TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments.
-// With CLOISTER_SOAK (make soak) there are many; CLOISTER_SOAK_KILLS says how
+// TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments: the model
+// and each of its snapshots is the one before or the new one, never a part. With CLOISTER_SOAK (make soak) there are many; CLOISTER_SOAK_KILLS says how
 // many.
 func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 	t.Parallel()
@@ -195,9 +195,13 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 	path := filepath.Join(dir, "model.txt")
 	train := func(version int) *exec.Cmd {
 		return command(t, dir, "train", "data=train.csv", "output_model=model.txt",
-			"num_iterations=30", fmt.Sprintf("num_leaves=%d", 30+version))
+			"num_iterations=30", "snapshot_freq=10", fmt.Sprintf("num_leaves=%d", 30+version))
 	}
-	var versions [2][]byte
+	paths := []string{path}
+	for _, iteration := range []string{"10", "20", "30"} {
+		paths = append(paths, path+".snapshot_iter_"+iteration)
+	}
+	var versions [2]map[string]string // what is in each path
 	var longest time.Duration
 	for i := range versions {
 		start := time.Now()
@@ -205,34 +209,55 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		longest = max(longest, time.Since(start))
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		versions[i] = map[string]string{}
+		for _, p := range paths {
+			versions[i][p] = readFile(t, p)
 		}
-		versions[i] = text
 	}
-	if bytes.Equal(versions[0], versions[1]) {
-		t.Fatal("both versions of the model are equal: nothing can be told apart")
+	for _, p := range paths {
+		if versions[0][p] == versions[1][p] {
+			t.Fatalf("both versions of %s are equal: nothing can be told apart", p)
+		}
 	}
 	random := rand.New(rand.NewPCG(uint64(kills), 7))
-	for i := range kills {
-		cmd := train(i % 2)
+	killed, between, runs := 0, 0, 0
+	for ; killed < kills; runs++ {
+		if runs > 10*kills {
+			t.Fatalf("only %d of %d runs were killed: they are faster than at first", killed, runs)
+		}
+		version := runs % 2
+		cmd := train(version)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(random.Float64() * 1.1 * float64(longest)))
 		cmd.Process.Kill() // an error where it has ended
 		cmd.Wait()         // an error where it was killed
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		if cmd.ProcessState.ExitCode() != cli.ExitDone {
+			killed++
 		}
-		if !bytes.Equal(text, versions[0]) && !bytes.Equal(text, versions[1]) {
-			t.Fatalf("after kill %d the model has %d bytes and is neither the old one nor the new one", i+1, len(text))
+		if readFile(t, paths[1]) == versions[version][paths[1]] && readFile(t, path) != versions[version][path] {
+			between++
+		}
+		for _, p := range paths {
+			text := readFile(t, p)
+			if text != versions[0][p] && text != versions[1][p] {
+				t.Fatalf("after kill %d %s has %d bytes and is neither the old one nor the new one", killed, p, len(text))
+			}
 		}
 	}
 	if out, err := train(0).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	wantNoLeftovers(t, dir)
+	t.Logf("%d of %d runs were killed, %d of them between the first snapshot and the model", killed, runs, between)
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

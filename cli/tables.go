@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -53,19 +52,6 @@ func columnRefs(name, value string) ([]read.ColumnRef, error) {
 	return refs, nil
 }
 
-// checkPositions refuses the side file of which LightGBM learns how much the
-// position of a result made people choose it.
-func checkPositions(cfg *lightgbm.Config) error {
-	if cfg.Objective != "lambdarank" || cfg.Data == "-" {
-		return nil
-	}
-	name := cfg.Data + ".position"
-	if _, err := os.Stat(name); err != nil {
-		return nil //nolint:nilerr // it is not there, as nearly always
-	}
-	return inputError("move it elsewhere to train without it", "%s: position bias is not supported yet", name)
-}
-
 // setColumns replaces names by indices in the parameters that the model will
 // show, as LightGBM's Python package demands.
 func setColumns(cfg *lightgbm.Config, d *dataset.Dataset) error {
@@ -102,28 +88,13 @@ func modelName(name string) string {
 
 // rawScores are a model's raw scores of a table's rows, model after model.
 func rawScores(ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
-	opt.Features = model.NumFeatures()
-	table, err := read.Open(ctx, src, opt)
-	if err != nil {
-		return nil, err
-	}
-	defer table.Close() //nolint:errcheck // only read
-	if got, want := table.Features(), model.NumFeatures(); got != want {
-		return nil, inputError("continue with data of the same columns", "%s has %s, but input_model was trained on %d",
-			src.Name, counted(got, "feature"), want)
-	}
 	p, err := model.Predictor(0, 0)
 	if err != nil {
 		return nil, err
 	}
 	s := rawScorer(p, false)
-	columns := &columnMap{features: model.NumFeatures()}
 	var byRow []float64
-	err = read.InOrder(ctx, table, func(b *read.Batch) ([]float64, error) {
-		scores := make([]float64, 0, b.Rows*p.Models())
-		err := s.each(b, columns, func(values []float64) { scores = append(scores, values...) })
-		return scores, err
-	}, func(scores []float64) error {
+	err = eachScored(ctx, src, opt, model, s, slices.Clone[[]float64], func(scores []float64) error {
 		byRow = append(byRow, scores...)
 		return nil
 	})
@@ -136,4 +107,35 @@ func rawScores(ctx context.Context, src read.Source, opt read.Options, model *li
 		byModel[i%p.Models()*rows+i/p.Models()] = v
 	}
 	return byModel, nil
+}
+
+// eachScored scores the rows of a training table by a model, some at a time,
+// and passes on, in their order, what keep makes of the scores.
+func eachScored[T any](
+	ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model, s *scorer,
+	keep func(scores []float64) []T, pass func([]T) error,
+) error {
+	opt.Features = model.NumFeatures()
+	table, err := read.Open(ctx, src, opt)
+	if err != nil {
+		return err
+	}
+	defer table.Close() //nolint:errcheck // only read
+	if got, want := table.Features(), model.NumFeatures(); got != want {
+		return inputError("give data of the same columns", "%s has %s, but input_model was trained on %d",
+			src.Name, counted(got, "feature"), want)
+	}
+	columns := &columnMap{features: model.NumFeatures()}
+	return read.InOrder(ctx, table, func(b *read.Batch) ([][]T, error) {
+		var parts [][]T
+		err := s.each(b, columns, func(scores []float64) { parts = append(parts, keep(scores)) })
+		return parts, err
+	}, func(parts [][]T) error {
+		for _, p := range parts {
+			if err := pass(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -21,13 +21,19 @@ type Input struct {
 	// Init an initial score for each row, or one for each class. Nil where there
 	// is none. Weights and queries among the table's columns come first.
 	Weight, Query, Init *read.Source
+	// Position has the place at which each row was shown, any text; nil where
+	// there is none. It is not read for a validation set.
+	Position *read.Source
 }
 
 // FileInput is the table in a file and those of its side files that exist:
-// path.weight, path.query and path.init, as in LightGBM (src/io/metadata.cpp).
+// path.weight, path.query, path.init and path.position, as in LightGBM
+// (src/io/metadata.cpp).
 func FileInput(path string, o read.Options) (Input, error) {
 	in := Input{Table: read.File(path), Read: o}
-	for suffix, side := range map[string]**read.Source{".weight": &in.Weight, ".query": &in.Query, ".init": &in.Init} {
+	for suffix, side := range map[string]**read.Source{
+		".weight": &in.Weight, ".query": &in.Query, ".init": &in.Init, ".position": &in.Position,
+	} {
 		switch _, err := os.Stat(path + suffix); {
 		case err == nil:
 			src := read.File(path + suffix)
@@ -206,6 +212,16 @@ func (b *building) sideFiles(ctx context.Context, t *read.Table, in *Input) erro
 			return b.lengthError(in.Init.Name, "lines of initial scores", scores.Rows)
 		}
 		d.InitScore = byModel(scores)
+	}
+	if in.Position != nil && b.ref == nil {
+		position, names, err := read.Words(ctx, *in.Position)
+		if err != nil {
+			return err
+		}
+		if len(position) != d.Rows {
+			return b.lengthError(in.Position.Name, "positions", len(position))
+		}
+		d.Position, d.PositionNames = position, names
 	}
 	return nil
 }

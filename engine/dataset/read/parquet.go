@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime/debug"
 	"sync"
 
 	"github.com/parquet-go/parquet-go"
@@ -404,6 +405,8 @@ func (p *parquetPass) progress(rows int) {
 // batch fills a batch, column by column. Of several faults it reports the one
 // in the first row.
 func (p *parquetPass) batch(b *Batch, readers []*chunkReader) (err error) {
+	// The library has assembly; a fault in it is to be an error as well.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
 			err = p.t.damaged(fmt.Errorf("%v", v))

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -97,6 +99,12 @@ func (t *Table) inspectDense(h *head) error {
 			return &Error{Table: t.src.Name, Line: h.lines, Problem: "the header has NUL bytes", Hint: "check that the file is text"}
 		}
 		names = splitHeader(h.header, delim)
+		if i := slices.IndexFunc(names, func(n string) bool { return strings.LastIndexByte(n, '"') == 0 }); i >= 0 {
+			return &Error{
+				Table: t.src.Name, Line: h.lines, Field: i + 1, Problem: "the quotation mark of the name is not closed in its line",
+				Hint: "close it or remove it",
+			}
+		}
 		if len(names) != width {
 			return &Error{
 				Table: t.src.Name, Line: h.lines,
