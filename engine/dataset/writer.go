@@ -24,12 +24,21 @@ type writer struct {
 	categoryOf []int32        // of each feature, its place there, or -1
 	negatives  []atomic.Int64 // how many negative categories each has
 
+	// small has, for each column, the bins of the least integers; sparse rows ask
+	// for them.
+	small     [][smallIntegers]uint16
+	smallOnce sync.Once
+
 	scratch sync.Pool
 
 	mu      sync.Mutex
 	next    int              // the Seq whose entries come next
 	waiting map[int][]uint32 // entries of later batches
 }
+
+// smallIntegers is the number of integers whose bins are looked up: most entries
+// of sparse tables are counts and flags.
+const smallIntegers = 8
 
 // thinColumn is a sparse column.
 type thinColumn struct {
@@ -207,6 +216,7 @@ func (m *Mapper) fill(dst []uint64, dstStride int, shift uint, src []float64, sr
 }
 
 func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
+	w.smallOnce.Do(w.findSmall)
 	d := w.d
 	nb := len(d.Blocks)
 	for r := range b.Rows {
@@ -220,7 +230,13 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 				continue
 			}
 			c := &d.Columns[w.columnOf[f]]
-			bin := c.Mapper.Bin(b.Value[e])
+			v := b.Value[e]
+			var bin uint32
+			if n := int(v); uint(n) < smallIntegers && float64(n) == v {
+				bin = uint32(w.small[w.columnOf[f]][n])
+			} else {
+				bin = c.Mapper.Bin(v)
+			}
 			if c.Block >= 0 {
 				width := d.Blocks[c.Block].Bits
 				at := c.Lane * width
@@ -245,6 +261,15 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 		}
 	}
 	return entries
+}
+
+func (w *writer) findSmall() {
+	w.small = make([][smallIntegers]uint16, len(w.d.Columns))
+	for i := range w.small {
+		for n := range smallIntegers {
+			w.small[i][n] = uint16(w.d.Columns[i].Mapper.Bin(float64(n)))
+		}
+	}
 }
 
 // append puts the entries of a batch behind those of the batches before it.
