@@ -92,15 +92,12 @@ const manyRows = 1 << 15
 
 // expand expands leaves.
 func (g *Grower) expand(leaves []*leaf) {
-	many := len(leaves)
+	many := 0
 	if g.pool.Threads() > 1 {
 		slices.SortStableFunc(leaves, func(a, b *leaf) int { return cmp.Compare(b.count(), a.count()) })
-		many = 0
 		for many < len(leaves) && leaves[many].count() >= manyRows {
 			many++
 		}
-	} else {
-		many = 0
 	}
 	for _, l := range leaves[:many] {
 		g.expandOne(nil, l)
