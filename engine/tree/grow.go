@@ -107,7 +107,7 @@ func (g *Grower) Grow(ctx context.Context, grad Gradients, rows []uint32, column
 	out.leaves = append(out.leaves, root)
 	g.prepare(nil, &out.leaves[0], rows == nil)
 	g.forceSplits(out)
-	if g.pool.Threads() == 1 || g.ordered() {
+	if g.pool.Threads() == 1 || g.ordered() || g.small() {
 		err = g.splitInOrder(ctx, out)
 	} else {
 		err = g.splitAhead(ctx, out)
@@ -191,6 +191,11 @@ func (g *Grower) splitInOrder(ctx context.Context, out *Grown) error {
 // ordered reports whether a split changes what other leaves are worth.
 func (g *Grower) ordered() bool {
 	return g.costs != nil || g.opt.Monotone != nil && g.opt.MonotoneMethod != MonotoneBasic
+}
+
+// small reports whether a split takes less time than to share the work.
+func (g *Grower) small() bool {
+	return len(g.rows)*len(g.data.Columns) < 1<<16 && g.data.TotalBins < 1<<14
 }
 
 // commit takes the expansion of the leaf at the given index into the tree: the
