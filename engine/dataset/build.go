@@ -159,7 +159,7 @@ func (b *building) findBins(ctx context.Context, s source, picked []int) error {
 	if b.d.Mappers, err = findMappers(ctx, b.pool, s, picked, b.d.Rows, categorical, b.o); err != nil {
 		return err
 	}
-	if err := b.d.layout(b.o.EnableSparse); err != nil {
+	if err := b.d.layout(b.o); err != nil {
 		return err
 	}
 	if b.o.KeepRaw {

@@ -50,6 +50,7 @@ func FuzzFromMatrix(f *testing.F) {
 		m.Label = make([]float32, m.Rows)
 		o := DefaultOptions()
 		o.MaxBin, o.MinDataInBin, o.MinDataInLeaf, o.Threads = int(maxBin), 1, 0, 2
+		o.MinSparse = 1
 		o.UseMissing, o.ZeroAsMissing, o.EnableSparse = flags&1 == 0, flags&2 != 0, flags&4 == 0
 		if flags&8 != 0 {
 			o.Categorical = []int{0}

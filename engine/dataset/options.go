@@ -32,6 +32,9 @@ type Options struct {
 	MinDataInLeaf    int
 	// EnableSparse stores columns that are mostly one bin by their other rows.
 	EnableSparse bool
+	// MinSparse is the least number of such columns; fewer are stored as the
+	// others are. 0 means what is fastest. It cannot change a model.
+	MinSparse int
 	// KeepRaw keeps the values of numerical columns besides their bins, as
 	// linear trees need: four bytes each, however sparse the column. With a
 	// reference it is the reference that decides.
