@@ -48,7 +48,8 @@ func (d *Dataset) layout(o *Options) error {
 		}
 	}
 	if least := cmp.Or(o.MinSparse, minSparse); len(thin) < least {
-		narrow, wide, thin = d.asDense(narrow, wide, thin)
+		narrow, wide = d.asDense(narrow, wide, thin)
+		thin = nil
 	}
 	d.TotalBins = total
 	d.addBlocks(narrow, 8)
@@ -60,7 +61,7 @@ func (d *Dataset) layout(o *Options) error {
 }
 
 // asDense moves sparse columns to the dense ones.
-func (d *Dataset) asDense(narrow, wide, thin []int) (allNarrow, allWide, none []int) {
+func (d *Dataset) asDense(narrow, wide, thin []int) (allNarrow, allWide []int) {
 	for _, c := range thin {
 		if d.Columns[c].Mapper.NumBins <= narrowBins {
 			narrow = append(narrow, c)
@@ -70,7 +71,7 @@ func (d *Dataset) asDense(narrow, wide, thin []int) (allNarrow, allWide, none []
 	}
 	slices.Sort(narrow)
 	slices.Sort(wide)
-	return narrow, wide, nil
+	return narrow, wide
 }
 
 func (d *Dataset) addBlocks(columns []int, width int) {
