@@ -242,7 +242,7 @@ type Config struct {
 	// feature are put into.
 	MaxBin int
 	// MaxBinByFeature is the parameter max_bin_by_feature. max_bin for each
-	// feature.
+	// feature: one number for every column but the label's.
 	MaxBinByFeature []int
 	// MinDataInBin is the parameter min_data_in_bin. Fewest sampled rows in an
 	// interval.

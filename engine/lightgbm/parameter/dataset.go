@@ -17,8 +17,8 @@ func dataset() []Parameter {
 		},
 		{
 			Name: "max_bin_by_feature", Type: Ints, Bounds: []Bound{above(1)},
-			Text:   "max_bin for each feature.",
-			Status: NotYet,
+			Text:   "max_bin for each feature: one number for every column but the label's.",
+			Status: Supported,
 		},
 		{
 			Name: "min_data_in_bin", Type: Int, Default: "3", Bounds: []Bound{above(0)},
