@@ -230,7 +230,7 @@ func completeSettings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 		}
 	}
 	if isPath(p.Name) {
-		if comma := strings.LastIndex(value, ","); comma >= 0 && p.Name == "valid" {
+		if comma := strings.LastIndex(value, ","); comma >= 0 && (p.Name == "valid" || p.Name == "data") {
 			key, value = word[:len(key)+1+comma]+",", value[comma+1:]
 		} else {
 			key += "="

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -95,6 +96,9 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	if err := cfg.CheckFiles(); err != nil {
 		return err
 	}
+	if err := checkDataFiles(cfg); err != nil {
+		return err
+	}
 	if err := checkInputs(append(tables(cfg), namedPath{"input_model", cfg.InputModel})); err != nil {
 		return err
 	}
@@ -110,9 +114,26 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	}
 }
 
+// checkDataFiles refuses a list of files with what cannot be one of several.
+func checkDataFiles(cfg *lightgbm.Config) error {
+	files := dataFiles(cfg.Data)
+	switch {
+	case len(files) == 1:
+		return nil
+	case slices.Contains(files, ""):
+		return inputError("leave out the comma that is too many", "data=%s: the name of a file is empty", cfg.Data)
+	case slices.Contains(files, "-"):
+		return inputError("give files, or - alone", "data=%s: standard input cannot be one of several files", cfg.Data)
+	}
+	return nil
+}
+
 // tables lists the tables that a job reads.
 func tables(cfg *lightgbm.Config) []namedPath {
-	list := []namedPath{{"data", cfg.Data}}
+	var list []namedPath
+	for _, path := range dataFiles(cfg.Data) {
+		list = append(list, namedPath{"data", path})
+	}
 	if cfg.Task == "train" {
 		for _, path := range cfg.Valid {
 			list = append(list, namedPath{"valid", path})
@@ -125,9 +146,11 @@ func tables(cfg *lightgbm.Config) []namedPath {
 // by it.
 func inputs(cfg *lightgbm.Config) []namedPath {
 	list := tables(cfg)
-	for _, path := range []string{cfg.Data + ".weight", cfg.Data + ".query", cfg.Data + ".init"} {
-		if cfg.Data != "-" {
-			list = append(list, namedPath{"the side file of data", path})
+	for _, data := range dataFiles(cfg.Data) {
+		for _, suffix := range []string{".weight", ".query", ".init"} {
+			if data != "-" {
+				list = append(list, namedPath{"the side file of data", data + suffix})
+			}
 		}
 	}
 	if cfg.Config != "" {

@@ -56,14 +56,45 @@ func columnRefs(name, value string) ([]read.ColumnRef, error) {
 // checkPositions refuses the side file of which LightGBM learns how much the
 // position of a result made people choose it.
 func checkPositions(cfg *lightgbm.Config) error {
-	if cfg.Objective != "lambdarank" || cfg.Data == "-" {
+	if cfg.Objective != "lambdarank" {
 		return nil
 	}
-	name := cfg.Data + ".position"
-	if _, err := os.Stat(name); err != nil {
-		return nil //nolint:nilerr // it is not there, as nearly always
+	for _, path := range dataFiles(cfg.Data) {
+		name := path + ".position"
+		if _, err := os.Stat(name); err == nil {
+			return inputError("move it elsewhere to train without it", "%s: position bias is not supported yet", name)
+		}
 	}
-	return inputError("move it elsewhere to train without it", "%s: position bias is not supported yet", name)
+	return nil
+}
+
+// dataFiles are the files that make one table: those of a list with commas,
+// unless there is a file of that whole name.
+func dataFiles(path string) []string {
+	if !strings.Contains(path, ",") {
+		return []string{path}
+	}
+	if _, err := os.Stat(path); err == nil {
+		return []string{path}
+	}
+	files := strings.Split(path, ",")
+	for i, f := range files {
+		files[i] = strings.TrimSpace(f)
+	}
+	return files
+}
+
+// sources are the files of a table, or standard input.
+func (a *app) sources(path string) []read.Source {
+	var list []read.Source
+	for _, f := range dataFiles(path) {
+		if f == "-" {
+			list = append(list, read.Stdin(a.stdin))
+		} else {
+			list = append(list, read.File(f))
+		}
+	}
+	return list
 }
 
 // setColumns replaces names by indices in the parameters that the model will
@@ -101,16 +132,16 @@ func modelName(name string) string {
 }
 
 // rawScores are a model's raw scores of a table's rows, model after model.
-func rawScores(ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
+func rawScores(ctx context.Context, sources []read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
 	opt.Features = model.NumFeatures()
-	table, err := read.Open(ctx, src, opt)
+	table, err := read.OpenAll(ctx, sources, opt)
 	if err != nil {
 		return nil, err
 	}
 	defer table.Close() //nolint:errcheck // only read
 	if got, want := table.Features(), model.NumFeatures(); got != want {
 		return nil, inputError("continue with data of the same columns", "%s has %s, but input_model was trained on %d",
-			src.Name, counted(got, "feature"), want)
+			read.JoinedName(sources), counted(got, "feature"), want)
 	}
 	p, err := model.Predictor(0, 0)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cloister/engine/dataset"
+	"cloister/engine/dataset/read"
 	"cloister/engine/gbdt"
 	"cloister/engine/lightgbm"
 )
@@ -157,11 +158,9 @@ func (a *app) loadTable(
 		return nil, err
 	}
 	opt.Progress = show.set
-	in := dataset.Input{Table: a.source(path), Read: opt}
-	if path != "-" {
-		if in, err = dataset.FileInput(path, opt); err != nil {
-			return nil, err
-		}
+	in, err := a.tableInput(path, opt)
+	if err != nil {
+		return nil, err
 	}
 	if init != nil {
 		if in.Table.Once {
@@ -170,6 +169,9 @@ func (a *app) loadTable(
 		if in.Init != nil {
 			a.log.Warn("initial scores come from input_model; the side file is not used", "file", in.Init.Name)
 			in.Init = nil
+			for i := range in.More {
+				in.More[i].Init = nil
+			}
 		}
 	}
 	bins := gbdt.DatasetOptions(cfg)
@@ -184,17 +186,25 @@ func (a *app) loadTable(
 		a.log.Warn(string(n))
 	}
 	if init != nil {
-		if d.InitScore, err = rawScores(ctx, in.Table, opt, init); err != nil {
+		if d.InitScore, err = rawScores(ctx, in.Tables(), opt, init); err != nil {
 			return nil, err
 		}
 	}
-	attrs := []any{"file", in.Table.Name, "rows", d.Rows, "features", len(d.FeatureNames), "took", time.Since(start)}
+	attrs := []any{"file", read.JoinedName(in.Tables()), "rows", d.Rows, "features", len(d.FeatureNames), "took", time.Since(start)}
 	if train == nil {
 		a.log.Info("read the training data", attrs...)
 	} else {
 		a.log.Info("read validation data", attrs...)
 	}
 	return d, nil
+}
+
+// tableInput is a table with its side files.
+func (a *app) tableInput(path string, opt read.Options) (dataset.Input, error) {
+	if path == "-" {
+		return dataset.Input{Table: read.Stdin(a.stdin), Read: opt}, nil
+	}
+	return dataset.FilesInput(dataFiles(path), opt)
 }
 
 // boost trains and reports every iteration.

@@ -21,6 +21,36 @@ type Input struct {
 	// Init an initial score for each row, or one for each class. Nil where there
 	// is none. Weights and queries among the table's columns come first.
 	Weight, Query, Init *read.Source
+	// More are further files of the same table, whose rows follow in this order:
+	// each is a Table of the same form and columns, and either all files have a
+	// side file of a kind or none. Their own Read and More do not count.
+	More []Input
+}
+
+// Tables are the sources of all files.
+func (in *Input) Tables() []read.Source {
+	list := []read.Source{in.Table}
+	for i := range in.More {
+		list = append(list, in.More[i].Table)
+	}
+	return list
+}
+
+// FilesInput is FileInput for a table in several files.
+func FilesInput(paths []string, o read.Options) (Input, error) {
+	var all Input
+	for i, path := range paths {
+		in, err := FileInput(path, o)
+		switch {
+		case err != nil:
+			return Input{}, err
+		case i == 0:
+			all = in
+		default:
+			all.More = append(all.More, in)
+		}
+	}
+	return all, nil
 }
 
 // FileInput is the table in a file and those of its side files that exist:
@@ -48,7 +78,7 @@ const validSample = 20000
 // twice, first to draw the rows that make the bins, unless they are all its
 // rows; its text is never held.
 func Load(ctx context.Context, in Input, o Options, ref *Dataset) (*Dataset, []Notice, error) {
-	b, err := newBuilding(in.Table.Name, &o, ref)
+	b, err := newBuilding(read.JoinedName(in.Tables()), &o, ref)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,13 +89,13 @@ func Load(ctx context.Context, in Input, o Options, ref *Dataset) (*Dataset, []N
 	if ref != nil {
 		in.Read.Features = ref.Features()
 	}
-	t, err := read.Open(ctx, in.Table, in.Read)
+	t, err := read.OpenAll(ctx, in.Tables(), in.Read)
 	if err != nil {
 		return nil, nil, err
 	}
 	d, notices, err := b.load(ctx, t, &in)
 	if closed := t.Close(); err == nil && closed != nil {
-		err = fmt.Errorf("%s: %w", in.Table.Name, closed)
+		err = fmt.Errorf("%s: %w", b.name, closed)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -150,68 +180,4 @@ func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, er
 		return rows, nil
 	}
 	return nil, nil
-}
-
-// sideFiles reads what stands beside the table.
-func (b *building) sideFiles(ctx context.Context, t *read.Table, in *Input) error {
-	d := b.d
-	switch {
-	case in.Weight == nil:
-	case t.WeightIndex() >= 0:
-		b.notice("%s: weights are taken from the table's column; %s is not used", b.name, in.Weight.Name)
-	default:
-		weights, err := read.Weights(ctx, *in.Weight)
-		if err != nil {
-			return err
-		}
-		if len(weights) != d.Rows {
-			return b.lengthError(in.Weight.Name, "weights", len(weights))
-		}
-		d.Weight = weights
-	}
-	switch {
-	case in.Query == nil:
-	case t.GroupIndex() >= 0:
-		b.notice("%s: queries are taken from the table's column; %s is not used", b.name, in.Query.Name)
-	default:
-		sizes, err := read.Counts(ctx, *in.Query)
-		if err != nil {
-			return err
-		}
-		if d.QueryStart, err = queriesOfSizes(sizes, d.Rows, in.Query.Name); err != nil {
-			return err
-		}
-	}
-	if in.Init != nil {
-		scores, err := read.Floats(ctx, *in.Init)
-		if err != nil {
-			return err
-		}
-		if scores.Rows != d.Rows {
-			return b.lengthError(in.Init.Name, "lines of initial scores", scores.Rows)
-		}
-		d.InitScore = byModel(scores)
-	}
-	return nil
-}
-
-// byModel turns scores row after row to scores model after model.
-func byModel(s *read.Scores) []float64 {
-	if s.Columns == 1 {
-		return s.Values
-	}
-	out := make([]float64, len(s.Values))
-	for i := range s.Rows {
-		for k := range s.Columns {
-			out[k*s.Rows+i] = s.Values[i*s.Columns+k]
-		}
-	}
-	return out
-}
-
-func (b *building) lengthError(file, what string, n int) error {
-	return &read.Error{
-		Table: file, Problem: fmt.Sprintf("has %d %s, but %s has %d rows", n, what, b.name, b.d.Rows),
-		Hint: "give each row one",
-	}
 }

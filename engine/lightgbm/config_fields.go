@@ -20,7 +20,8 @@ type Config struct {
 	// chosen for a tree.
 	DataSampleStrategy string
 	// Data is the parameter data. File to train on or, with task=predict, to
-	// predict for; - is standard input.
+	// predict for; - is standard input. Several files, separated by commas,
+	// make one table.
 	Data string
 	// Valid is the parameter valid. Validation files, separated by commas;
 	// metrics are computed on each. The training file itself may stand here:

@@ -101,17 +101,22 @@ func significantLines(buf []byte, n int) bool {
 	return true
 }
 
+// checkText refuses what cannot be text.
+func checkText(name string, h *head) error {
+	if bytes.IndexByte(bytes.Join(h.rows, nil), 0) < 0 {
+		return nil
+	}
+	return &Error{
+		Table: name, Problem: "is a binary file, not text",
+		Hint: "give CSV, TSV, LibSVM or Parquet, plain or compressed by gzip or zstd",
+	}
+}
+
 // detect tells CSV, TSV and LibSVM apart as LightGBM does: colons in the first
 // two lines mean LibSVM, else an equal number of tabs TSV, else of commas CSV.
 // Where the first two lines differ in width the delimiter of the first decides,
 // so that the reader can name the line that is wrong.
 func detect(name string, h *head, single bool) (Format, error) {
-	if i := bytes.IndexByte(bytes.Join(h.rows, nil), 0); i >= 0 {
-		return 0, &Error{
-			Table: name, Problem: "is a binary file, not text",
-			Hint: "give CSV, TSV, LibSVM or Parquet, plain or compressed by gzip or zstd",
-		}
-	}
 	count := func(line int, c byte) int {
 		if line >= len(h.rows) {
 			return countOutsideQuotes(h.rows[0], c)

@@ -51,7 +51,7 @@ func core() []Parameter {
 		},
 		{
 			Name: "data", Aliases: []string{"train", "train_data", "train_data_file", "data_filename"}, Type: String,
-			Text:   "File to train on or, with task=predict, to predict for; - is standard input.",
+			Text:   "File to train on or, with task=predict, to predict for; - is standard input. Several files, separated by commas, make one table.",
 			Status: Supported,
 		},
 		{
