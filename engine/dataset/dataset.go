@@ -83,4 +83,6 @@ type Dataset struct {
 	// TotalBins is the length of a flat histogram: the sum of the columns'
 	// numbers of bins.
 	TotalBins int
+
+	recipe []Setting // what made the bins, for WriteBinary
 }

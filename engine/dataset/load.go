@@ -73,7 +73,7 @@ func FileInput(path string, o read.Options) (Input, error) {
 // they are counted: a set of no more is read once.
 const validSample = 20000
 
-// Load reads a table and bins it. With ref, the training data, it takes its
+// Load reads a table and bins it, or reads what WriteBinary wrote. With ref, the training data, it takes its
 // bins and layout, as validation data must; else ref is nil. The table is read
 // twice, first to draw the rows that make the bins, unless they are all its
 // rows; its text is never held.
@@ -83,6 +83,13 @@ func Load(ctx context.Context, in Input, o Options, ref *Dataset) (*Dataset, []N
 		return nil, nil, err
 	}
 	defer b.pool.Close()
+	b.in = in.Read
+	switch binary, err := isBinary(ctx, &in); {
+	case err != nil:
+		return nil, nil, err
+	case binary:
+		return b.loadBinary(ctx, &in)
+	}
 	in.Read.Threads = b.pool.Threads()
 	in.Read.CheckLabel = true
 	in.Read.MaxFeatures = o.MaxFeatures
@@ -101,6 +108,22 @@ func Load(ctx context.Context, in Input, o Options, ref *Dataset) (*Dataset, []N
 		return nil, nil, err
 	}
 	return d, notices, nil
+}
+
+// isBinary says whether the input is a binary data set, which stands alone.
+func isBinary(ctx context.Context, in *Input) (bool, error) {
+	for _, src := range in.Tables() {
+		switch {
+		case !IsBinary(ctx, src):
+		case len(in.More) > 0:
+			return false, &read.Error{
+				Table: src.Name, Problem: "is a binary data set, which cannot be one of several files", Hint: "give it alone, or give the tables",
+			}
+		default:
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (b *building) load(ctx context.Context, t *read.Table, in *Input) (*Dataset, []Notice, error) {

@@ -101,6 +101,29 @@ func significantLines(buf []byte, n int) bool {
 	return true
 }
 
+// What the binary data sets of Cloister and of LightGBM start with.
+const (
+	BinaryMagic   = "\x89CLSTR\r\n"
+	lightgbmMagic = "______LightGBM_Binary_File_Token______\n"
+)
+
+// checkBinned refuses data sets that are bins already: their values are gone.
+func checkBinned(name string, magic []byte) error {
+	switch {
+	case bytes.HasPrefix(magic, []byte(BinaryMagic)):
+		return &Error{
+			Table: name, Problem: "is a binary data set, which has bins and no values",
+			Hint: "to train on it give it as a plain file; else give the table it was made from",
+		}
+	case bytes.HasPrefix(magic, []byte(lightgbmMagic)):
+		return &Error{
+			Table: name, Problem: "is a binary data set of LightGBM's, whose layout is private to it",
+			Hint: "give the table it was made from",
+		}
+	}
+	return nil
+}
+
 // checkText refuses what cannot be text.
 func checkText(name string, h *head) error {
 	if bytes.IndexByte(bytes.Join(h.rows, nil), 0) < 0 {

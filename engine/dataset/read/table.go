@@ -46,11 +46,14 @@ func Open(ctx context.Context, src Source, opt Options) (*Table, error) {
 // inspect looks at the start of a part.
 func (t *Table) inspect(ctx context.Context, s *stream, p *part) error {
 	first := len(t.parts) == 0
-	magic, err := s.peek(4)
+	magic, err := s.peek(len(lightgbmMagic))
 	if err != nil {
 		return s.fault(err)
 	}
-	parquet := t.opt.Format == Parquet || t.opt.Format == Auto && string(magic) == "PAR1"
+	if err := checkBinned(p.src.Name, magic); err != nil {
+		return err
+	}
+	parquet := t.opt.Format == Parquet || t.opt.Format == Auto && bytes.HasPrefix(magic, []byte("PAR1"))
 	if !first && parquet != (t.format == Parquet) {
 		form := "text"
 		if parquet {
