@@ -26,6 +26,9 @@ type app struct {
 	verbose bool // --verbose
 	jsonLog bool // --log-format=json
 
+	given    map[string]bool // parameters that were set, by their names
+	binaries []binaryFile    // written by save_binary
+
 	mu      sync.Mutex
 	pending map[*durable.File]bool // outputs not yet committed
 	left    bool                   // the run was abandoned

@@ -57,6 +57,12 @@ func (a *app) configure(ctx context.Context, task string, flags configFlags, arg
 	if err != nil {
 		return nil, err
 	}
+	a.given = map[string]bool{}
+	for _, s := range slices.Concat(cmdline, file) {
+		if p := lightgbm.Lookup(s.Key); p != nil && s.Value != "" {
+			a.given[p.Name] = true
+		}
+	}
 	a.setVerbosity(cfg.Verbosity)
 	for _, n := range notices {
 		a.log.Log(ctx, noticeLevel(n.Kind), n.Text)

@@ -19,8 +19,8 @@ configuration files, and write it in LightGBM's format.
 Parameters are given as KEY=VALUE; config=FILE reads more of them from a file,
 one KEY = VALUE a line. The command line goes over the file. Paths are relative
 to the working directory, "-" is standard input or output. task=predict in the
-file makes a prediction, like "cloister predict"; task=convert_model turns a
-model into C++ or Go source code.`
+file makes a prediction, like "cloister predict"; task=save_binary stores binned
+data for later runs; task=convert_model turns a model into C++ or Go source code.`
 
 const trainExample = `  cloister train config=train.conf
   cloister train data=train.csv header=true label_column=name:target objective=binary valid=test.csv
@@ -105,12 +105,14 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	switch cfg.Task {
 	case "train":
 		return a.train(ctx, cfg)
+	case "save_binary":
+		return a.saveBinaryOnly(ctx, cfg)
 	case "predict":
 		return a.predict(ctx, cfg)
 	case "convert_model":
 		return a.convert(cfg)
 	default:
-		return inputError("use task=train, task=predict or task=convert_model", "task=%s is not supported yet", cfg.Task)
+		return inputError("use task=train, task=predict, task=save_binary or task=convert_model", "task=%s is not supported yet", cfg.Task)
 	}
 }
 
@@ -134,7 +136,7 @@ func tables(cfg *lightgbm.Config) []namedPath {
 	for _, path := range dataFiles(cfg.Data) {
 		list = append(list, namedPath{"data", path})
 	}
-	if cfg.Task == "train" {
+	if cfg.Task == "train" || cfg.Task == "save_binary" {
 		for _, path := range cfg.Valid {
 			list = append(list, namedPath{"valid", path})
 		}

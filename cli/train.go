@@ -69,6 +69,9 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := a.checkBinaries(ctx, cfg); err != nil {
+		return err
+	}
 	data, err := a.loadTraining(ctx, cfg)
 	if err != nil {
 		return err
@@ -129,10 +132,13 @@ func (a *app) loadTraining(ctx context.Context, cfg *lightgbm.Config) (*training
 			return nil, err
 		}
 	}
+	if err := a.adoptSettings(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if data.train, err = a.loadTable(ctx, cfg, cfg.Data, nil, data.init); err != nil {
 		return nil, err
 	}
-	if len(cfg.Metrics()) == 0 {
+	if len(cfg.Metrics()) == 0 && cfg.Task == "train" {
 		return data, nil // as in LightGBM nothing is then asked of them
 	}
 	for i, path := range cfg.Valid {
@@ -184,6 +190,12 @@ func (a *app) loadTable(
 	}
 	for _, n := range notices {
 		a.log.Warn(string(n))
+	}
+	if cfg.SaveBinary {
+		// Before scores of a model take the place of those of the data.
+		if err := a.saveBinary(ctx, cfg, path, train != nil, d); err != nil {
+			return nil, err
+		}
 	}
 	if init != nil {
 		if d.InitScore, err = rawScores(ctx, in.Tables(), opt, init); err != nil {

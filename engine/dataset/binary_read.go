@@ -29,7 +29,8 @@ func IsBinary(ctx context.Context, src read.Source) bool {
 	return err == nil && string(magic[:]) == binaryMagic
 }
 
-// BinarySettings reads the parameters that a binary data set was made with.
+// BinarySettings reads the parameters that a binary data set was made with. Of
+// names that this program does not know nothing is said.
 func BinarySettings(ctx context.Context, src read.Source) ([]Setting, error) {
 	f, err := openBinary(ctx, src)
 	if err != nil {
@@ -44,6 +45,13 @@ func BinarySettings(ctx context.Context, src read.Source) ([]Setting, error) {
 		return nil, err
 	}
 	list := p.settings()
+	known, err := (&Options{FeaturePreFilter: true}).recipe(&read.Options{}, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(s Setting) bool {
+		return !slices.ContainsFunc(known, func(k Setting) bool { return k.Name == s.Name })
+	})
 	return list, f.ended(tagRecipe, p)
 }
 

@@ -200,6 +200,7 @@ func TestBinarySettings(t *testing.T) {
 	}
 	in.Table = read.Bytes("data.csv", text(m, false))
 	d := mustLoad(t, in, o, nil)
+	d.recipe = append(d.recipe, Setting{"output_model", "/etc/passwd"})
 	got, err := BinarySettings(context.Background(), read.Bytes("data.bin", binaryOf(t, d, 100)))
 	if err != nil {
 		t.Fatal(err)

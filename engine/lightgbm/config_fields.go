@@ -300,7 +300,8 @@ type Config struct {
 	// bin borders that are used in any case.
 	ForcedbinsFilename string
 	// SaveBinary is the parameter save_binary. Store the binned data beside
-	// the text for later runs.
+	// each table, in a file called after it with .bin, for later runs: name
+	// that file in data. The format is Cloister's own.
 	SaveBinary bool
 	// PreciseFloatParser is the parameter precise_float_parser. Read numbers
 	// to the nearest double.
@@ -441,6 +442,9 @@ type Config struct {
 	// UnknownParameters is the parameter unknown_parameters. What to do about
 	// a parameter that does not exist.
 	UnknownParameters string
+	// SaveBinaryFilename is the parameter save_binary_filename. File that the
+	// binned training data is stored in.
+	SaveBinaryFilename string
 }
 
 // NewConfig returns a Config with LightGBM's defaults.
@@ -811,6 +815,8 @@ func (c *Config) field(name string) any {
 		return &c.NumGPU
 	case "unknown_parameters":
 		return &c.UnknownParameters
+	case "save_binary_filename":
+		return &c.SaveBinaryFilename
 	default:
 		return nil
 	}

@@ -18,7 +18,7 @@ func core() []Parameter {
 				{Name: "predict", Aliases: []string{"prediction", "test"}, Text: "apply a model to data"},
 				{Name: "convert_model", Text: "turn a model into source code"},
 				{Name: "refit", Aliases: []string{"refit_tree"}, Text: "fit the leaves of a model to new data", Status: NotYet},
-				{Name: "save_binary", Text: "store binned data for later runs", Status: NotYet},
+				{Name: "save_binary", Text: "store binned data for later runs"},
 			},
 			Text:   "What to do.",
 			Status: Supported,

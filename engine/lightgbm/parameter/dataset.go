@@ -112,8 +112,8 @@ func dataset() []Parameter {
 		{
 			Name: "save_binary", Aliases: []string{"is_save_binary", "is_save_binary_file"},
 			Type: Bool, Default: "false", Unsaved: true,
-			Text:   "Store the binned data beside the text for later runs.",
-			Status: NotYet,
+			Text:   "Store the binned data beside each table, in a file called after it with .bin, for later runs: name that file in data. The format is Cloister's own.",
+			Status: Supported,
 		},
 		{
 			Name: "precise_float_parser", Type: Bool, Default: "false",

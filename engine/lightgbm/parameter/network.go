@@ -78,5 +78,11 @@ func own() []Parameter {
 			Text:   "What to do about a parameter that does not exist.",
 			Status: Supported,
 		},
+		{
+			Name: "save_binary_filename", Type: String, Origin: Cloister, Unsaved: true, OnlyWith: "save_binary=true",
+			DefaultText: "data with .bin",
+			Text:        "File that the binned training data is stored in.",
+			Status:      Supported,
+		},
 	}
 }
