@@ -442,8 +442,8 @@ type Config struct {
 	// UnknownParameters is the parameter unknown_parameters. What to do about
 	// a parameter that does not exist.
 	UnknownParameters string
-	// SaveBinaryFilename is the parameter save_binary_filename. File that the
-	// binned training data is stored in.
+	// SaveBinaryFilename is the parameter save_binary_filename. File that
+	// save_binary=true stores the binned training data in.
 	SaveBinaryFilename string
 }
 

@@ -79,9 +79,9 @@ func own() []Parameter {
 			Status: Supported,
 		},
 		{
-			Name: "save_binary_filename", Type: String, Origin: Cloister, Unsaved: true, OnlyWith: "save_binary=true",
+			Name: "save_binary_filename", Type: String, Origin: Cloister, Unsaved: true,
 			DefaultText: "data with .bin",
-			Text:        "File that the binned training data is stored in.",
+			Text:        "File that save_binary=true stores the binned training data in.",
 			Status:      Supported,
 		},
 	}
