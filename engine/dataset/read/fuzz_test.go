@@ -124,12 +124,18 @@ func FuzzParquet(f *testing.F) {
 		A int64   `parquet:"a,gzip"`
 		B float32 `parquet:"b,split,zstd"`
 	}
+	type rare struct {
+		Y int32   `parquet:"y,lz4"`
+		A float64 `parquet:"a,dict,brotli"`
+		B float64 `parquet:"b,dict,lz4"`
+	}
 	one := 1.0
 	// A patch somewhere in a good file gets further than a file of noise.
 	for _, data := range [][]byte{
 		writeParquet(f, []packed{{1, &one}, {0, nil}}),
 		writeParquet(f, []packed{{1, &one}, {0, nil}}, parquet.DataPageVersion(1)),
 		writeParquet(f, []zipped{{true, 1, 2}, {false, 3, 4}}),
+		writeParquet(f, []rare{{1, 1, 2}, {0, 3, 4}}),
 	} {
 		for at := 4; at < len(data); at += 16 {
 			f.Add(data, uint16(at), []byte{0x7f})

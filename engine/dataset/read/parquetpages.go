@@ -57,6 +57,9 @@ func (f *parquetFile) checkChunk(m *format.ColumnMetaData, rows int64) (int64, e
 			h.levelsDef+h.levelsRep > h.packed {
 			return 0, errors.New("a page's size is wrong")
 		}
+		if err := f.checkPage(m.Codec, &h, at); err != nil {
+			return 0, err
+		}
 		at += h.packed
 		need := h.packed + h.unpacked + 12*h.values
 		switch h.kind {
@@ -74,6 +77,27 @@ func (f *parquetFile) checkChunk(m *format.ColumnMetaData, rows int64) (int64, e
 		}
 	}
 	return page + dictionary, nil
+}
+
+// checkPage looks at the packed data of a page, which starts at a place. The
+// levels of a page of version 2 come first and are not packed.
+func (f *parquetFile) checkPage(codec format.CompressionCodec, h *pageHeader, at int64) error {
+	levels := int64(0)
+	if h.kind == 3 {
+		levels = h.levelsDef + h.levelsRep
+	}
+	size := h.packed - levels
+	if codec == format.Uncompressed || size == 0 || h.kind == 3 && h.plain {
+		return nil
+	}
+	if codec == format.Snappy {
+		size = min(size, snappyHead)
+	}
+	packed := make([]byte, size)
+	if _, err := f.r.ReadAt(packed, at+levels); err != nil {
+		return err
+	}
+	return checkPacked(codec, packed, h.unpacked-levels)
 }
 
 // pageAt reads the page header at a place.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -249,6 +250,8 @@ func (p *parquetPass) progress(rows int, f *parquetFile) {
 // batch fills a batch, column by column. Of several faults it reports the one
 // in the first row.
 func (f *parquetFile) batch(b *Batch, readers []*chunkReader) (err error) {
+	// The library has assembly; a fault in it is to be an error as well.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
 			err = f.damaged(fmt.Errorf("%v", v))

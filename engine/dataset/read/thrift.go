@@ -237,6 +237,7 @@ type pageHeader struct {
 	values               int64
 	size                 int // of the header
 	levelsRep, levelsDef int64
+	plain                bool // a page of version 2 is not packed
 }
 
 // parsePageHeader reads the header at the start of b.
@@ -260,6 +261,8 @@ func parsePageHeader(b []byte) (pageHeader, error) {
 					h.levelsDef = r.int()
 				case id == 8 && inner == 6 && kind == thriftI32:
 					h.levelsRep = r.int()
+				case id == 8 && inner == 7 && (kind == thriftTrue || kind == thriftFalse):
+					h.plain = kind == thriftFalse
 				default:
 					return false
 				}
