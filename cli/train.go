@@ -184,6 +184,7 @@ func (a *app) loadTable(
 	if bins.ForcedBins, err = gbdt.ForcedBins(cfg); err != nil {
 		return nil, err
 	}
+	bins.Admit = a.admission(cfg, read.JoinedName(in.Tables()), train != nil)
 	d, notices, err := dataset.Load(ctx, in, bins, train)
 	if err != nil {
 		return nil, err

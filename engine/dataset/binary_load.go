@@ -224,6 +224,9 @@ func (l *binaryLoad) rows(ctx context.Context, first *section) error {
 	if err := l.fits(int64(len(first.data))); err != nil {
 		return err
 	}
+	if err := l.admitBins(); err != nil {
+		return err
+	}
 	w := newWriter(l.d, l.name, int(min(int64(l.expectedEntries()), (l.f.left+int64(len(first.data)))/3+1)))
 	threads := l.pool.Threads()
 	chunks := make(chan rowChunk)

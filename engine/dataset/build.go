@@ -200,6 +200,9 @@ func (b *building) store(ctx context.Context, each func(w *writer) error) (*Data
 	if float64(b.d.Rows)*float64(max(1, len(b.d.Blocks))) > math.MaxInt/16 {
 		return nil, nil, &read.Error{Table: b.name, Problem: "is too large for this machine"}
 	}
+	if err := b.admitBins(); err != nil {
+		return nil, nil, err
+	}
 	w := newWriter(b.d, b.name, b.expectedEntries())
 	if err := each(w); err != nil {
 		var fault *read.RowError

@@ -185,6 +185,9 @@ func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, er
 	if b.ref != nil {
 		n = min(n, validSample)
 	}
+	if err := b.admitSample(t, n); err != nil {
+		return nil, err
+	}
 	s, err := t.SampleParts(ctx, n, b.o.DataRandomSeed)
 	if err != nil {
 		return nil, err

@@ -442,6 +442,9 @@ type Config struct {
 	// UnknownParameters is the parameter unknown_parameters. What to do about
 	// a parameter that does not exist.
 	UnknownParameters string
+	// MemoryCheck is the parameter memory_check. What to do about a training
+	// that will need more memory than there is.
+	MemoryCheck string
 	// SaveBinaryFilename is the parameter save_binary_filename. File that
 	// save_binary=true stores the binned training data in.
 	SaveBinaryFilename string
@@ -524,6 +527,7 @@ func NewConfig() *Config {
 		GPUDeviceID:               -1,
 		NumGPU:                    1,
 		UnknownParameters:         "error",
+		MemoryCheck:               "error",
 	}
 }
 
@@ -815,6 +819,8 @@ func (c *Config) field(name string) any {
 		return &c.NumGPU
 	case "unknown_parameters":
 		return &c.UnknownParameters
+	case "memory_check":
+		return &c.MemoryCheck
 	case "save_binary_filename":
 		return &c.SaveBinaryFilename
 	default:

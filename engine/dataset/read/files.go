@@ -101,6 +101,25 @@ func (t *Table) addEstimate(s *stream, p *part, h *head) {
 	}
 }
 
+// Guess is about the number of rows and the memory, in bytes, that all of them
+// take as numbers; both are 0 where nothing can be said before the first pass.
+func (t *Table) Guess() (rows, bytes float64) {
+	rows = t.estimate
+	if t.format == Parquet {
+		for i := range t.parts {
+			for _, n := range t.parts[i].file.groups {
+				rows += float64(n)
+			}
+		}
+	}
+	if t.format == LibSVM && rows > 0 {
+		// An index, a colon, a number and a blank have some eight bytes at least,
+		// and become twelve.
+		return rows, float64(t.src.Size) * 1.5
+	}
+	return rows, rows * 8 * float64(t.Features())
+}
+
 func (t *Table) mixed(p *part, form string) error {
 	return &Error{
 		Table: p.src.Name, Problem: fmt.Sprintf("is %s, but %s is %s", form, t.parts[0].src.Name, t.format),

@@ -69,7 +69,7 @@ func dataset() []Parameter {
 		{
 			Name: "two_round", Aliases: []string{"two_round_loading", "use_two_round_loading"}, Type: Bool, Default: "false",
 			Text:   "Read the data twice to save memory.",
-			Status: Accepted, Reason: "Cloister always streams the data and never holds the text and the bins at once",
+			Status: Accepted, Reason: "Cloister never holds the text, and reads tables with more rows than bin_construct_sample_cnt twice",
 		},
 		{
 			Name: "header", Aliases: []string{"has_header"}, Type: Bool, Default: "false",
