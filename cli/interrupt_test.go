@@ -174,9 +174,9 @@ func TestMainReturnsFromACommandThatHangs(t *testing.T) {
 	}
 }
 
-// TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments.
-// With CLOISTER_SOAK (make soak) there are many; CLOISTER_SOAK_KILLS says how
-// many.
+// TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments, and what
+// saves binary data sets. With CLOISTER_SOAK (make soak) there are many kills;
+// CLOISTER_SOAK_KILLS says how many.
 func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 	t.Parallel()
 	kills := 10
@@ -190,18 +190,39 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 		}
 		kills = n
 	}
-	dir := t.TempDir()
-	writeTable(t, filepath.Join(dir, "train.csv"), 1000)
-	path := filepath.Join(dir, "model.txt")
-	train := func(version int) *exec.Cmd {
-		return command(t, dir, "train", "data=train.csv", "output_model=model.txt",
-			"num_iterations=30", fmt.Sprintf("num_leaves=%d", 30+version))
+	for name, c := range map[string]struct {
+		file string
+		rows int
+		args func(version int) []string
+	}{
+		"model": {"model.txt", 1000, func(version int) []string {
+			return []string{"data=train.csv", "output_model=model.txt", "num_iterations=30", fmt.Sprintf("num_leaves=%d", 30+version)}
+		}},
+		"binary data set": {"train.csv.bin", 20_000, func(version int) []string {
+			return []string{"data=train.csv", "task=save_binary", fmt.Sprintf("max_bin=%d", 254+version)}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			writeTable(t, filepath.Join(dir, "train.csv"), c.rows)
+			killRuns(t, dir, c.file, kills, func(version int) *exec.Cmd {
+				return command(t, dir, append([]string{"train"}, c.args(version)...)...)
+			})
+		})
 	}
+}
+
+// killRuns runs a command that writes one of two versions of a file, kills it
+// and looks at the file.
+func killRuns(t *testing.T, dir, file string, kills int, run func(version int) *exec.Cmd) {
+	t.Helper()
+	path := filepath.Join(dir, file)
 	var versions [2][]byte
 	var longest time.Duration
 	for i := range versions {
 		start := time.Now()
-		if out, err := train(i).CombinedOutput(); err != nil {
+		if out, err := run(i).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		longest = max(longest, time.Since(start))
@@ -212,11 +233,11 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 		versions[i] = text
 	}
 	if bytes.Equal(versions[0], versions[1]) {
-		t.Fatal("both versions of the model are equal: nothing can be told apart")
+		t.Fatal("both versions of the file are equal: nothing can be told apart")
 	}
 	random := rand.New(rand.NewPCG(uint64(kills), 7))
 	for i := range kills {
-		cmd := train(i % 2)
+		cmd := run(i % 2)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -228,10 +249,10 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(text, versions[0]) && !bytes.Equal(text, versions[1]) {
-			t.Fatalf("after kill %d the model has %d bytes and is neither the old one nor the new one", i+1, len(text))
+			t.Fatalf("after kill %d %s has %d bytes and is neither the old one nor the new one", i+1, file, len(text))
 		}
 	}
-	if out, err := train(0).CombinedOutput(); err != nil {
+	if out, err := run(0).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	wantNoLeftovers(t, dir)

@@ -53,7 +53,7 @@ func sum(list []int) int {
 // several, whether the sample is the whole table or not.
 func TestReproducibleFiles(t *testing.T) {
 	t.Parallel()
-	m, o := synthetic(9011)
+	m, o := synthetic(5003)
 	var weight, init strings.Builder
 	for i := range m.Rows {
 		weight.WriteString(string(rune('1'+i%7)) + "\n")
@@ -64,18 +64,18 @@ func TestReproducibleFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			table := text(m, libsvm)
-			for _, sample := range []int{2000, 200000} {
+			for _, sample := range []int{1000, 200000} {
 				o := o
 				o.BinConstructSampleCnt = sample
 				want := mustLoad(t, cutInput(table, sides), o, nil)
-				ref := mustLoad(t, cutInput(table, nil, 5000), o, nil)
+				ref := mustLoad(t, cutInput(table, nil, 2500), o, nil)
 				for _, threads := range []int{1, 3} {
 					o.Threads = threads
-					got := mustLoad(t, cutInput(table, sides, 1, 4000, 17), o, nil)
+					got := mustLoad(t, cutInput(table, sides, 1, 3000, 17), o, nil)
 					if d := cmp.Diff(want, got, withoutKeys); d != "" {
 						t.Fatalf("%d threads, sample of %d (-one +four):\n%.2000s", threads, sample, d)
 					}
-					valid := mustLoad(t, cutInput(table, sides, 4000), o, ref)
+					valid := mustLoad(t, cutInput(table, sides, 3000), o, ref)
 					if fingerprint(valid) != fingerprint(want) {
 						t.Errorf("%d threads, sample of %d: a validation set in two files differs", threads, sample)
 					}
