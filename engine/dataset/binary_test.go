@@ -126,6 +126,25 @@ func TestBinaryHasAllMetadata(t *testing.T) {
 	}
 }
 
+// TestBinaryKnowsDataset fails when Dataset gets a field: decide whether it has to
+// be stored, is made anew when a data set is read, or makes reading one an error.
+func TestBinaryKnowsDataset(t *testing.T) {
+	t.Parallel()
+	want := []string{
+		"Metadata", "Rows", "LabelIndex", "FeatureNames", "Mappers", // stored
+		"Columns", "Blocks", "Words", "Sparse", "TotalBins", // made anew
+	}
+	var got []string
+	for f := range reflect.TypeFor[Dataset]().Fields() {
+		if f.IsExported() {
+			got = append(got, f.Name)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("fields (-want +got):\n%s", d)
+	}
+}
+
 // TestTextAndBinaryTogether validates a binary data set by a table, and the other
 // way round.
 func TestTextAndBinaryTogether(t *testing.T) {
