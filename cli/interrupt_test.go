@@ -174,9 +174,9 @@ func TestMainReturnsFromACommandThatHangs(t *testing.T) {
 	}
 }
 
-// TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments, and what
-// saves binary data sets. With CLOISTER_SOAK (make soak) there are many kills;
-// CLOISTER_SOAK_KILLS says how many.
+// TestKillsLeaveTheOldModelOrTheNew kills trainings at random moments: the model
+// and each of its snapshots is the one before or the new one, never a part. With CLOISTER_SOAK (make soak) there are many; CLOISTER_SOAK_KILLS says how
+// many.
 func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 	t.Parallel()
 	kills := 10
@@ -190,70 +190,74 @@ func TestKillsLeaveTheOldModelOrTheNew(t *testing.T) {
 		}
 		kills = n
 	}
-	for name, c := range map[string]struct {
-		file string
-		rows int
-		args func(version int) []string
-	}{
-		"model": {"model.txt", 1000, func(version int) []string {
-			return []string{"data=train.csv", "output_model=model.txt", "num_iterations=30", fmt.Sprintf("num_leaves=%d", 30+version)}
-		}},
-		"binary data set": {"train.csv.bin", 20_000, func(version int) []string {
-			return []string{"data=train.csv", "task=save_binary", fmt.Sprintf("max_bin=%d", 254+version)}
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			writeTable(t, filepath.Join(dir, "train.csv"), c.rows)
-			killRuns(t, dir, c.file, kills, func(version int) *exec.Cmd {
-				return command(t, dir, append([]string{"train"}, c.args(version)...)...)
-			})
-		})
+	dir := t.TempDir()
+	writeTable(t, filepath.Join(dir, "train.csv"), 1000)
+	path := filepath.Join(dir, "model.txt")
+	train := func(version int) *exec.Cmd {
+		return command(t, dir, "train", "data=train.csv", "output_model=model.txt",
+			"num_iterations=30", "snapshot_freq=10", fmt.Sprintf("num_leaves=%d", 30+version))
 	}
-}
-
-// killRuns runs a command that writes one of two versions of a file, kills it
-// and looks at the file.
-func killRuns(t *testing.T, dir, file string, kills int, run func(version int) *exec.Cmd) {
-	t.Helper()
-	path := filepath.Join(dir, file)
-	var versions [2][]byte
+	paths := []string{path}
+	for _, iteration := range []string{"10", "20", "30"} {
+		paths = append(paths, path+".snapshot_iter_"+iteration)
+	}
+	var versions [2]map[string]string // what is in each path
 	var longest time.Duration
 	for i := range versions {
 		start := time.Now()
-		if out, err := run(i).CombinedOutput(); err != nil {
+		if out, err := train(i).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		longest = max(longest, time.Since(start))
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		versions[i] = map[string]string{}
+		for _, p := range paths {
+			versions[i][p] = readFile(t, p)
 		}
-		versions[i] = text
 	}
-	if bytes.Equal(versions[0], versions[1]) {
-		t.Fatal("both versions of the file are equal: nothing can be told apart")
+	for _, p := range paths {
+		if versions[0][p] == versions[1][p] {
+			t.Fatalf("both versions of %s are equal: nothing can be told apart", p)
+		}
 	}
 	random := rand.New(rand.NewPCG(uint64(kills), 7))
-	for i := range kills {
-		cmd := run(i % 2)
+	killed, between, runs := 0, 0, 0
+	for ; killed < kills; runs++ {
+		if runs > 10*kills {
+			t.Fatalf("only %d of %d runs were killed: they are faster than at first", killed, runs)
+		}
+		version := runs % 2
+		cmd := train(version)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(random.Float64() * 1.1 * float64(longest)))
 		cmd.Process.Kill() // an error where it has ended
 		cmd.Wait()         // an error where it was killed
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		if cmd.ProcessState.ExitCode() != cli.ExitDone {
+			killed++
 		}
-		if !bytes.Equal(text, versions[0]) && !bytes.Equal(text, versions[1]) {
-			t.Fatalf("after kill %d %s has %d bytes and is neither the old one nor the new one", i+1, file, len(text))
+		if readFile(t, paths[1]) == versions[version][paths[1]] && readFile(t, path) != versions[version][path] {
+			between++
+		}
+		for _, p := range paths {
+			text := readFile(t, p)
+			if text != versions[0][p] && text != versions[1][p] {
+				t.Fatalf("after kill %d %s has %d bytes and is neither the old one nor the new one", killed, p, len(text))
+			}
 		}
 	}
-	if out, err := run(0).CombinedOutput(); err != nil {
+	if out, err := train(0).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	wantNoLeftovers(t, dir)
+	t.Logf("%d of %d runs were killed, %d of them between the first snapshot and the model", killed, runs, between)
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
