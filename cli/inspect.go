@@ -56,14 +56,15 @@ func (a *app) newInspectCommand() *cobra.Command {
 // inspect shows the model at path on standard output.
 func (a *app) inspect(path string, opt inspection) error {
 	model, err := a.loadModel(path)
-	if bad := (*lightgbm.ModelError)(nil); errors.As(err, &bad) {
-		return &Error{Code: ExitInput, Err: err, Hint: "give a whole model text, such as the output_model of training"}
-	}
 	if err != nil {
 		return err
 	}
 	if a.json {
-		return model.WriteJSON(stdoutWriter{a.stdout})
+		err := model.WriteJSON(stdoutWriter{a.stdout})
+		if bad := (*lightgbm.ModelError)(nil); errors.As(err, &bad) {
+			return fmt.Errorf("%s: %w", sourceName(path), err)
+		}
+		return err
 	}
 	w := bufio.NewWriterSize(stdoutWriter{a.stdout}, 1<<16)
 	size := &countingWriter{w: bufio.NewWriter(io.Discard)}

@@ -19,12 +19,15 @@ configuration files, and write it in LightGBM's format.
 Parameters are given as KEY=VALUE; config=FILE reads more of them from a file,
 one KEY = VALUE a line. The command line goes over the file. Paths are relative
 to the working directory, "-" is standard input or output. task=predict in the
-file makes a prediction, like "cloister predict"; task=save_binary stores binned
-data for later runs; task=convert_model turns a model into C++ or Go source code.`
+file makes a prediction, like "cloister predict"; task=refit fits the leaves of
+input_model to data and leaves its trees as they are; task=save_binary stores
+binned data for later runs; task=convert_model turns a model into C++ or Go
+source code.`
 
 const trainExample = `  cloister train config=train.conf
   cloister train data=train.csv header=true label_column=name:target objective=binary valid=test.csv
   cloister train config=train.conf num_threads=2 output_model=model.txt --json
+  cloister train task=refit data=new.csv input_model=model.txt objective=binary output_model=refitted.txt
   cloister train task=convert_model input_model=model.txt convert_model_language=go convert_model=model.go`
 
 const predictLong = `Apply a model to a table as LightGBM's command line does. The model is
@@ -99,7 +102,8 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	if err := checkDataFiles(cfg); err != nil {
 		return err
 	}
-	if err := checkInputs(append(tables(cfg), namedPath{"input_model", cfg.InputModel})); err != nil {
+	reads := append(tables(cfg), namedPath{"input_model", cfg.InputModel})
+	if err := checkInputs(append(reads, forcedFiles(cfg)...)); err != nil {
 		return err
 	}
 	switch cfg.Task {
@@ -111,8 +115,11 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 		return a.predict(ctx, cfg)
 	case "convert_model":
 		return a.convert(cfg)
+	case "refit":
+		return a.refit(ctx, cfg)
 	default:
-		return inputError("use task=train, task=predict, task=save_binary or task=convert_model", "task=%s is not supported yet", cfg.Task)
+		return inputError("use task=train, task=predict, task=refit, task=save_binary or task=convert_model",
+			"task=%s is not supported yet", cfg.Task)
 	}
 }
 
@@ -144,17 +151,32 @@ func tables(cfg *lightgbm.Config) []namedPath {
 	return list
 }
 
+// forcedFiles lists the files that a training takes splits and bins from.
+func forcedFiles(cfg *lightgbm.Config) []namedPath {
+	var list []namedPath
+	for _, f := range []namedPath{
+		{"forcedsplits_filename", cfg.ForcedsplitsFilename}, {"forcedbins_filename", cfg.ForcedbinsFilename},
+	} {
+		bins := f.name == "forcedbins_filename" && cfg.Task == "save_binary"
+		if f.path != "" && (cfg.Task == "train" || bins) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // inputs lists the files that a job reads, as far as they may not be written
 // by it.
 func inputs(cfg *lightgbm.Config) []namedPath {
 	list := tables(cfg)
-	for _, data := range dataFiles(cfg.Data) {
-		for _, suffix := range []string{".weight", ".query", ".init"} {
-			if data != "-" {
-				list = append(list, namedPath{"the side file of data", data + suffix})
+	for _, table := range tables(cfg) {
+		for _, suffix := range []string{".weight", ".query", ".init", ".position"} {
+			if table.path != "-" {
+				list = append(list, namedPath{"the side file of " + table.name, table.path + suffix})
 			}
 		}
 	}
+	list = append(list, forcedFiles(cfg)...)
 	if cfg.Config != "" {
 		list = append(list, namedPath{"config", cfg.Config})
 	}

@@ -38,6 +38,9 @@ func (a *app) predict(ctx context.Context, cfg *lightgbm.Config) error {
 	if err != nil {
 		return err
 	}
+	if n := model.NumIterations(); n > 0 && cfg.StartIterationPredict >= n {
+		a.log.Warn("no tree takes part: the model ends before start_iteration_predict", "start", cfg.StartIterationPredict, "iterations", n)
+	}
 	s, err := scorerFor(cfg, model)
 	if err != nil {
 		return err

@@ -53,21 +53,6 @@ func columnRefs(name, value string) ([]read.ColumnRef, error) {
 	return refs, nil
 }
 
-// checkPositions refuses the side file of which LightGBM learns how much the
-// position of a result made people choose it.
-func checkPositions(cfg *lightgbm.Config) error {
-	if cfg.Objective != "lambdarank" {
-		return nil
-	}
-	for _, path := range dataFiles(cfg.Data) {
-		name := path + ".position"
-		if _, err := os.Stat(name); err == nil {
-			return inputError("move it elsewhere to train without it", "%s: position bias is not supported yet", name)
-		}
-	}
-	return nil
-}
-
 // dataFiles are the files that make one table: those of a list with commas,
 // unless there is a file of that whole name.
 func dataFiles(path string) []string {
@@ -133,16 +118,6 @@ func modelName(name string) string {
 
 // rawScores are a model's raw scores of a table's rows, model after model.
 func rawScores(ctx context.Context, sources []read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
-	opt.Features = model.NumFeatures()
-	table, err := read.OpenAll(ctx, sources, opt)
-	if err != nil {
-		return nil, err
-	}
-	defer table.Close() //nolint:errcheck // only read
-	if got, want := table.Features(), model.NumFeatures(); got != want {
-		return nil, inputError("continue with data of the same columns", "%s has %s, but input_model was trained on %d",
-			read.JoinedName(sources), counted(got, "feature"), want)
-	}
 	p, err := model.Predictor(0, 0)
 	if err != nil {
 		return nil, err
@@ -150,13 +125,8 @@ func rawScores(ctx context.Context, sources []read.Source, opt read.Options, mod
 	s := newScorer(p, "raw_score", p.Models(), func(_ *scratch, rows, out []float64) error {
 		return p.RawRows(rows, out)
 	})
-	columns := &columnMap{features: model.NumFeatures()}
 	var byRow []float64
-	err = read.InOrder(ctx, table, func(b *read.Batch) ([]float64, error) {
-		scores := make([]float64, 0, b.Rows*p.Models())
-		err := s.each(b, columns, func(values []float64) { scores = append(scores, values...) })
-		return scores, err
-	}, func(scores []float64) error {
+	err = eachScored(ctx, sources, opt, model, s, slices.Clone[[]float64], func(scores []float64) error {
 		byRow = append(byRow, scores...)
 		return nil
 	})
@@ -169,4 +139,35 @@ func rawScores(ctx context.Context, sources []read.Source, opt read.Options, mod
 		byModel[i%p.Models()*rows+i/p.Models()] = v
 	}
 	return byModel, nil
+}
+
+// eachScored scores the rows of a training table by a model, some at a time,
+// and passes on, in their order, what keep makes of the scores.
+func eachScored[T any](
+	ctx context.Context, sources []read.Source, opt read.Options, model *lightgbm.Model, s *scorer,
+	keep func(scores []float64) []T, pass func([]T) error,
+) error {
+	opt.Features = model.NumFeatures()
+	table, err := read.OpenAll(ctx, sources, opt)
+	if err != nil {
+		return err
+	}
+	defer table.Close() //nolint:errcheck // only read
+	if got, want := table.Features(), model.NumFeatures(); got != want {
+		return inputError("give data of the same columns", "%s has %s, but input_model was trained on %d",
+			read.JoinedName(sources), counted(got, "feature"), want)
+	}
+	columns := &columnMap{features: model.NumFeatures()}
+	return read.InOrder(ctx, table, func(b *read.Batch) ([][]T, error) {
+		var parts [][]T
+		err := s.each(b, columns, func(scores []float64) { parts = append(parts, keep(scores)) })
+		return parts, err
+	}, func(parts [][]T) error {
+		for _, p := range parts {
+			if err := pass(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

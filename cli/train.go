@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -57,9 +58,6 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 		return err
 	}
 	if err := a.checkOutput(cfg.OutputModel, "output_model"); err != nil {
-		return err
-	}
-	if err := checkPositions(cfg); err != nil {
 		return err
 	}
 	if err := checkSnapshots(cfg); err != nil {
@@ -146,7 +144,7 @@ func (a *app) loadTraining(ctx context.Context, cfg *lightgbm.Config) (*training
 		if err != nil {
 			return nil, err
 		}
-		data.valid = append(data.valid, gbdt.ValidSet{Name: "valid_" + strconv.Itoa(i+1), Data: d})
+		data.valid = append(data.valid, gbdt.ValidSet{Name: validName(i), Data: d})
 	}
 	return data, nil
 }
@@ -248,7 +246,7 @@ func (a *app) boost(ctx context.Context, cfg *lightgbm.Config, data *trainingDat
 		},
 	})
 	if err != nil {
-		return nil, err
+		return nil, inFile(cfg, err)
 	}
 	if best := booster.BestIteration(); best > 0 {
 		a.log.Info("early stopping", "iteration", rounds, "best_iteration", best)
@@ -263,6 +261,24 @@ func (a *app) boost(ctx context.Context, cfg *lightgbm.Config, data *trainingDat
 		a.log.Info("the model's metrics", attrs...)
 	}
 	return booster, nil
+}
+
+// validName is what the metrics of a validation file are called.
+func validName(i int) string { return "valid_" + strconv.Itoa(i+1) }
+
+// inFile names the file that an error of the engine is about.
+func inFile(cfg *lightgbm.Config, err error) error {
+	var of *gbdt.SetError
+	if !errors.As(err, &of) {
+		return err
+	}
+	path := cfg.Data
+	for i := range cfg.Valid {
+		if of.Set == validName(i) {
+			path = cfg.Valid[i]
+		}
+	}
+	return fmt.Errorf("%s: %w", sourceName(path), of.Err)
 }
 
 // snapshotPrefix is the path of snapshots up to the iteration.

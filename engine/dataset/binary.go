@@ -31,6 +31,7 @@ const (
 	tagWeights = "WGHT"
 	tagQueries = "QURY"
 	tagScores  = "INIT"
+	tagPlaces  = "POSN"
 	tagRows    = "ROWS"
 	tagEnd     = "DONE"
 )
@@ -45,6 +46,10 @@ const (
 	// stored as a list. It is part of the format.
 	thinShare = 0.8
 )
+
+// flagRaw, of the file, says that the rows have the values of the numerical
+// columns besides their bins.
+const flagRaw = 1
 
 // Flags of a mapper.
 const (
@@ -76,6 +81,18 @@ func (m *Mapper) listedBytes() int {
 		return 1
 	}
 	return 2
+}
+
+// rawWidth is the number of raw values of a row: those of the numerical ones of
+// the columns that can be split on.
+func rawWidth(all []*Mapper) int {
+	n := 0
+	for _, m := range all {
+		if !m.Trivial && !m.Categorical {
+			n++
+		}
+	}
+	return n
 }
 
 // usedMappers are those of the columns that can be split on.

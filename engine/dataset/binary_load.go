@@ -36,9 +36,14 @@ func (b *building) loadBinary(ctx context.Context, in *Input) (*Dataset, []Notic
 	if err := b.d.checkMetadata(b.name); err != nil {
 		return nil, nil, err
 	}
-	for _, side := range []*read.Source{in.Weight, in.Query, in.Init} {
+	sides := []*read.Source{in.Weight, in.Query, in.Init, in.Position}
+	if b.ref != nil {
+		// As of a table, nobody asks where the rows of a validation set stood.
+		b.d.Position, b.d.PositionNames, sides[3] = nil, nil, nil
+	}
+	for _, side := range sides {
 		if side != nil {
-			b.notice("%s: is a binary data set, which has weights, queries and scores of its own; %s is not used", b.name, side.Name)
+			b.notice("%s: is a binary data set, which has weights, queries, scores and positions of its own; %s is not used", b.name, side.Name)
 		}
 	}
 	return b.d, b.list, nil
@@ -48,6 +53,9 @@ type binaryLoad struct {
 	*building
 	f     *binaryFile
 	chunk int // rows of a section
+	// raw says that the file has raw values, and rawWidth how many a row.
+	raw      bool
+	rawWidth int
 }
 
 // head reads all that stands before the rows' data, and lays the data set out.
@@ -59,7 +67,9 @@ func (l *binaryLoad) head(in *Input) error {
 	}
 	rows, features := p.count(1<<40), p.count(1<<40)
 	d.LabelIndex, l.chunk = p.count(1<<31), int(p.uint32())
-	if p.uint32() != 0 || l.chunk < 1 || l.chunk > chunkLimit {
+	flags := p.uint32()
+	l.raw = flags&flagRaw != 0
+	if flags > flagRaw || l.chunk < 1 || l.chunk > chunkLimit {
 		p.bad = true
 	}
 	if err := f.ended(tagHead, p); err != nil {
@@ -71,6 +81,10 @@ func (l *binaryLoad) head(in *Input) error {
 	d.recipe = p.settings()
 	if err := f.ended(tagRecipe, p); err != nil {
 		return err
+	}
+	if l.keepsRaw() && !l.raw {
+		return badOption("linear_tree", "is true, but %s was made without the values that linear trees need; "+
+			"save the data set again with linear_tree=true", l.name)
 	}
 	// Each feature has some bytes in the file.
 	if int64(features) > f.left {
@@ -96,6 +110,14 @@ func (l *binaryLoad) head(in *Input) error {
 		return err
 	}
 	return l.mappers(features)
+}
+
+// keepsRaw says whether raw values are wanted.
+func (l *binaryLoad) keepsRaw() bool {
+	if l.ref != nil {
+		return l.ref.Raw != nil
+	}
+	return l.o.KeepRaw
 }
 
 // names reads the features' names, which must be fit for a model.
@@ -149,6 +171,7 @@ func (l *binaryLoad) likeReference() error {
 	recipe := l.d.recipe
 	l.d.layoutLike(l.ref)
 	l.d.recipe = recipe
+	l.setRawWidth()
 	return nil
 }
 
@@ -167,7 +190,21 @@ func (l *binaryLoad) mappers(features int) error {
 		return err
 	}
 	l.d.Mappers = list
-	return l.d.layout(l.o.EnableSparse)
+	if err := l.d.layout(l.o.EnableSparse); err != nil {
+		return err
+	}
+	if l.keepsRaw() {
+		l.d.placeRaw()
+	}
+	l.setRawWidth()
+	return nil
+}
+
+// setRawWidth is called once the mappers are known.
+func (l *binaryLoad) setRawWidth() {
+	if l.raw {
+		l.rawWidth = rawWidth(l.d.Mappers)
+	}
 }
 
 // metadata reads what is known of the rows besides their bins, and returns the
@@ -203,6 +240,8 @@ func (l *binaryLoad) metadata() (*section, error) {
 			}
 		case tagScores:
 			d.InitScore = p.doubles(len(p.rest) / 8)
+		case tagPlaces:
+			d.Position, d.PositionNames = p.positions(d.Rows)
 		case tagHead, tagRecipe, tagNames, tagMappers, tagEnd:
 			return nil, l.f.unexpected(s.tag, tagRows)
 		default:
@@ -268,8 +307,12 @@ func (l *binaryLoad) rows(ctx context.Context, first *section) error {
 func (l *binaryLoad) fits(n int64) error {
 	need := int64(0)
 	for i := range l.d.Columns {
-		if m := l.d.Columns[i].Mapper; !m.isThin() {
+		m := l.d.Columns[i].Mapper
+		if !m.isThin() {
 			need += int64(m.storedBytes(l.d.Rows))
+		}
+		if l.raw && !m.Categorical {
+			need += 4 * int64(l.d.Rows)
 		}
 		if need > n+l.f.left {
 			return l.f.damaged("it is too short for its rows")

@@ -252,6 +252,22 @@ func (p *payload) singles(n int) []float32 {
 	return list
 }
 
+// positions reads n positions and their names; checkPositions compares them.
+func (p *payload) positions(n int) (list []int32, names []string) {
+	b := p.take(4 * n)
+	if b == nil {
+		return nil, nil
+	}
+	list = make([]int32, n)
+	for i := range list {
+		list[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	for left := p.uint32(); left > 0 && !p.bad; left-- {
+		names = append(names, p.text())
+	}
+	return list, names
+}
+
 func (p *payload) doubles(n int) []float64 {
 	b := p.take(8 * n)
 	if b == nil {

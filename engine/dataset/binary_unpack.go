@@ -3,6 +3,7 @@ package dataset
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 )
 
 // unpacker turns sections of rows into bins.
@@ -78,8 +79,15 @@ func (u *unpacker) columns(c rowChunk) error {
 			u.dense = append(u.dense, denseColumn{i, p.take(m.storedBytes(c.n))})
 		}
 	}
+	raw := p.take(4 * c.n * u.load.rawWidth)
 	if p.bad || len(p.rest) > 0 {
 		return errBadRows
+	}
+	if d.Raw != nil {
+		to := d.Raw.Values[c.first*d.Raw.Width : (c.first+c.n)*d.Raw.Width]
+		for i := range to {
+			to[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
 	}
 	if !u.tiles(c) {
 		return errBadRows

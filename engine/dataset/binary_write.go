@@ -8,10 +8,10 @@ import (
 )
 
 // WriteBinary writes the data set so that Load can read it back, without its
-// text: bins, mappers, names, labels, weights, queries, initial scores, and the
-// parameters that made it.
+// text: bins, mappers, names, Metadata, the parameters that made it, and the raw
+// values if it has them.
 func (d *Dataset) WriteBinary(w io.Writer) error {
-	return d.writeBinary(w, chunkRows(usedMappers(d.Mappers)))
+	return d.writeBinary(w, chunkRows(usedMappers(d.Mappers), d.rawWidth()))
 }
 
 // writeBinary writes so many rows to a section.
@@ -23,8 +23,12 @@ func (d *Dataset) writeBinary(w io.Writer, chunk int) error {
 		for _, v := range []int{d.Rows, len(d.Mappers), d.LabelIndex} {
 			p = binary.LittleEndian.AppendUint64(p, uint64(v))
 		}
+		flags := uint32(0)
+		if d.Raw != nil {
+			flags |= flagRaw
+		}
 		p = binary.LittleEndian.AppendUint32(p, uint32(chunk))
-		return binary.LittleEndian.AppendUint32(p, 0)
+		return binary.LittleEndian.AppendUint32(p, flags)
 	})
 	b.section(tagRecipe, func(p []byte) []byte {
 		p = binary.LittleEndian.AppendUint32(p, uint32(len(d.recipe)))
@@ -53,9 +57,10 @@ func (d *Dataset) writeBinary(w io.Writer, chunk int) error {
 	return b.err
 }
 
-// chunkRows is the number of rows in a section of rows.
-func chunkRows(used []*Mapper) int {
-	width := 1.0 // bits of a row
+// chunkRows is the number of rows in a section of rows, each of which has so many
+// raw values.
+func chunkRows(used []*Mapper, raw int) int {
+	width := float64(1 + 32*raw) // bits of a row
 	for _, m := range used {
 		if m.isThin() {
 			width += float64(24 * (1 - m.SparseRate))
@@ -109,6 +114,18 @@ func (b *binaryWriter) metadata() {
 	if d.InitScore != nil {
 		b.section(tagScores, func(p []byte) []byte { return appendDoubles(p, d.InitScore) })
 	}
+	if d.Position != nil {
+		b.section(tagPlaces, func(p []byte) []byte {
+			for _, v := range d.Position {
+				p = binary.LittleEndian.AppendUint32(p, uint32(v))
+			}
+			p = binary.LittleEndian.AppendUint32(p, uint32(len(d.PositionNames)))
+			for _, name := range d.PositionNames {
+				p = appendText(p, name)
+			}
+			return p
+		})
+	}
 }
 
 // rows writes a section of rows, column after column.
@@ -148,8 +165,23 @@ func (b *binaryWriter) rows(first, end int) {
 			}
 			p = appendBins(p, bins, m.storedBits())
 		}
+		if d.Raw != nil {
+			p = appendRaw(p, d.Raw.Values[first*d.Raw.Width:end*d.Raw.Width])
+		}
 		return p
 	})
+}
+
+// appendRaw writes raw values. NaN has many forms: one of them is written.
+func appendRaw(p []byte, list []float32) []byte {
+	for _, v := range list {
+		bits := math.Float32bits(v)
+		if v != v {
+			bits = 0x7fc00000
+		}
+		p = binary.LittleEndian.AppendUint32(p, bits)
+	}
+	return p
 }
 
 // listOf is a column as a list.

@@ -173,6 +173,9 @@ func (b *building) findBins(ctx context.Context, s source, picked []int) error {
 	if err := b.d.layout(b.o.EnableSparse); err != nil {
 		return err
 	}
+	if b.o.KeepRaw {
+		b.d.placeRaw()
+	}
 	if len(b.d.Columns) == 0 {
 		b.notice("%s: no feature can be split on; smaller min_data_in_bin and min_data_in_leaf may help", b.name)
 	}
@@ -197,7 +200,7 @@ func (b *building) categoryNotices(f int, m *Mapper) {
 
 // store writes the rows that each passes to the writer's batch.
 func (b *building) store(ctx context.Context, each func(w *writer) error) (*Dataset, []Notice, error) {
-	if float64(b.d.Rows)*float64(max(1, len(b.d.Blocks))) > math.MaxInt/16 {
+	if float64(b.d.Rows)*float64(max(1, len(b.d.Blocks), b.d.rawWidth())) > math.MaxInt/16 {
 		return nil, nil, &read.Error{Table: b.name, Problem: "is too large for this machine"}
 	}
 	if err := b.admitBins(); err != nil {

@@ -43,8 +43,9 @@ type Builder struct {
 	table  rowTable
 	meta   Metadata
 	query  []int64
-	// InitScore is Metadata's; it may be set before Build.
+	// InitScore and Position are Metadata's; they may be set before Build.
 	InitScore []float64
+	Position  []int32
 }
 
 // NewBuilder starts a table.
@@ -120,7 +121,7 @@ func (b *Builder) Rows() int { return b.table.rows }
 // dataset's: do not append afterwards.
 func (b *Builder) Build(ctx context.Context, o Options, ref *Dataset) (*Dataset, []Notice, error) {
 	meta := b.meta
-	meta.InitScore = b.InitScore
+	meta.InitScore, meta.Position = b.InitScore, b.Position
 	if b.schema.Grouped && b.table.rows > 0 {
 		meta.QueryStart = queryStart(b.query)
 	}

@@ -16,6 +16,12 @@ type Metadata struct {
 	// InitScore has rows × models-per-iteration raw scores, model after model
 	// (score of row i in model k at k·rows+i), or is nil.
 	InitScore []float64
+	// Position has, for each row, the place among the results at which it was
+	// shown, by number from 0; nil where nothing is known of it. lambdarank
+	// learns from it how much a place by itself made people choose a row.
+	Position []int32
+	// PositionNames has the places' names, or is nil.
+	PositionNames []string
 }
 
 // Column is a feature that can be split on. Features that cannot (constant,
@@ -83,6 +89,9 @@ type Dataset struct {
 	// TotalBins is the length of a flat histogram: the sum of the columns'
 	// numbers of bins.
 	TotalBins int
+	// Raw has the numerical columns' values; nil unless Options.KeepRaw was
+	// set.
+	Raw *RawValues
 
 	recipe []Setting // what made the bins, for WriteBinary
 }

@@ -144,6 +144,9 @@ func TestBinsAreStored(t *testing.T) {
 			d := mustBuild(t, m, o, nil)
 			checkLayout(t, d)
 			checkBins(t, d, m)
+			if d.Raw != nil {
+				t.Error("values are kept unasked")
+			}
 			if name == "sparse" && (d.Sparse == nil || len(d.Sparse.Columns) < 3) {
 				t.Errorf("too few sparse columns: %v", d.Sparse)
 			}
@@ -218,7 +221,7 @@ func rowsOf(m Matrix, sparse bool) func(yield func(Row, error) bool) {
 func TestAllWaysGiveTheSameDataset(t *testing.T) {
 	t.Parallel()
 	m, o := synthetic(9001)
-	o.BinConstructSampleCnt = 3000
+	o.BinConstructSampleCnt, o.KeepRaw = 3000, true
 	want := mustBuild(t, m, o, nil)
 	columns := Columns{Metadata: m.Metadata}
 	for f := range m.Features {

@@ -97,6 +97,8 @@ func TestSideFilesOfFiles(t *testing.T) {
 			in.Query = s
 		case "init":
 			in.Init = s
+		case "position":
+			in.Position = s
 		}
 		return in
 	}
@@ -107,6 +109,8 @@ func TestSideFilesOfFiles(t *testing.T) {
 		want  string
 		query []int32
 		init  []float64
+		place []int32
+		names []string
 	}{
 		"queries": {
 			files: []Input{with(table("a"), "query", "1\n2\n"), with(table("b"), "query", "3\n"), with(table("c"), "query", "2\n0\n1\n")},
@@ -115,6 +119,21 @@ func TestSideFilesOfFiles(t *testing.T) {
 		"scores of two classes": {
 			files: []Input{with(table("a"), "init", "1\t2\n3\t4\n5\t6\n"), with(table("b"), "init", "7\t8\n9\t10\n11\t12\n")},
 			init:  []float64{1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12},
+		},
+		"positions of one name in several files": {
+			files: []Input{
+				with(table("a"), "position", "top\nside bar\ntop\n"), with(table("b"), "position", "foot\ntop\nfoot\n"), with(table("c"), "position", "side bar\nfoot\n3\n"),
+			},
+			place: []int32{0, 1, 0, 2, 0, 2, 1, 2, 3},
+			names: []string{"top", "side bar", "foot", "3"},
+		},
+		"a file lacks positions": {
+			files: []Input{with(table("a"), "position", "1\n2\n3\n"), table("b")},
+			want:  "b: has no side file of positions, but a has a.position; give every file one, or none",
+		},
+		"short positions made up for": {
+			files: []Input{with(table("a"), "position", "1\n2\n"), with(table("b"), "position", "1\n2\n3\n4\n")},
+			want:  "a.position: has 2 positions, but a has 3 rows; give each row one",
 		},
 		"a file lacks weights": {
 			files: []Input{with(table("a"), "weight", "1\n2\n3\n"), with(table("b"), "weight", "1\n2\n3\n"), table("c")},
@@ -169,6 +188,9 @@ func TestSideFilesOfFiles(t *testing.T) {
 				}
 				if diff := cmp.Diff(c.init, d.InitScore); diff != "" {
 					t.Errorf("scores (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(Metadata{Position: c.place, PositionNames: c.names}, Metadata{Position: d.Position, PositionNames: d.PositionNames}); diff != "" {
+					t.Errorf("positions (-want +got):\n%s", diff)
 				}
 			}
 		})

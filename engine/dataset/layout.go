@@ -67,6 +67,9 @@ func (d *Dataset) layoutLike(ref *Dataset) {
 	if ref.Sparse != nil {
 		d.Sparse = &SparseRows{Columns: ref.Sparse.Columns}
 	}
+	if ref.Raw != nil {
+		d.Raw = &RawValues{Width: ref.Raw.Width, Place: ref.Raw.Place}
+	}
 }
 
 // Features is the number of features of the table, those without a column
@@ -103,11 +106,14 @@ func (s *SparseRows) bin(c *Column, row int) uint32 {
 	return c.Mapper.MostFreqBin
 }
 
-// Bytes is the memory that the bins take.
+// Bytes is the memory that the bins, and the values kept besides them, take.
 func (d *Dataset) Bytes() int {
 	n := 8 * len(d.Words)
 	if d.Sparse != nil {
 		n += 8*len(d.Sparse.RowStart) + 4*len(d.Sparse.Entry)
+	}
+	if d.Raw != nil {
+		n += 4 * len(d.Raw.Values)
 	}
 	return n
 }

@@ -21,6 +21,9 @@ type Input struct {
 	// Init an initial score for each row, or one for each class. Nil where there
 	// is none. Weights and queries among the table's columns come first.
 	Weight, Query, Init *read.Source
+	// Position has the place at which each row was shown, any text; nil where
+	// there is none. It is not read for a validation set.
+	Position *read.Source
 	// More are further files of the same table, whose rows follow in this order:
 	// each is a Table of the same form and columns, and either all files have a
 	// side file of a kind or none. Their own Read and More do not count.
@@ -54,10 +57,13 @@ func FilesInput(paths []string, o read.Options) (Input, error) {
 }
 
 // FileInput is the table in a file and those of its side files that exist:
-// path.weight, path.query and path.init, as in LightGBM (src/io/metadata.cpp).
+// path.weight, path.query, path.init and path.position, as in LightGBM
+// (src/io/metadata.cpp).
 func FileInput(path string, o read.Options) (Input, error) {
 	in := Input{Table: read.File(path), Read: o}
-	for suffix, side := range map[string]**read.Source{".weight": &in.Weight, ".query": &in.Query, ".init": &in.Init} {
+	for suffix, side := range map[string]**read.Source{
+		".weight": &in.Weight, ".query": &in.Query, ".init": &in.Init, ".position": &in.Position,
+	} {
 		switch _, err := os.Stat(path + suffix); {
 		case err == nil:
 			src := read.File(path + suffix)

@@ -131,6 +131,11 @@ func TestSideFilesAndColumns(t *testing.T) {
 		notices int
 	}{
 		"none": {Input{Read: header}, Metadata{}, 0},
+		"positions": {
+			Input{Read: header, Position: side("p", "top \nside bar\n\ntop\n 4\n")},
+			Metadata{Position: []int32{0, 1, 0, 2}, PositionNames: []string{"top", "side bar", "4"}},
+			0,
+		},
 		"columns": {
 			Input{Read: columns},
 			Metadata{Weight: []float32{1, 2, 0.5, 1}, QueryStart: []int32{0, 2, 3, 4}},
@@ -217,6 +222,9 @@ func TestLoadFaults(t *testing.T) {
 		"negative weight":         {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Weight: side("a.csv.weight", "0\n-1\n")}, nil, nil, "a.csv.weight:2"},
 		"queries":                 {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Query: side("a.csv.query", "1\n")}, nil, nil, "a.csv.query: the queries have 1 rows in all, but the table has 2"},
 		"long queries":            {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Query: side("a.csv.query", "1\n2\n")}, nil, nil, "a.csv.query: the queries have more rows, but the table has 2"},
+		"positions":               {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "1\n2\n3\n")}, nil, nil, "a.csv.position: has 3 positions, but a.csv has 2 rows"},
+		"no positions":            {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "\n \n")}, nil, nil, "a.csv.position: has no lines"},
+		"long position":           {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Position: side("a.csv.position", "1\n"+strings.Repeat("x", 257))}, nil, nil, "a.csv.position:2: "},
 		"scores":                  {Input{Table: read.Bytes("a.csv", []byte("0,1\n1,1\n")), Init: side("a.csv.init", "1\n2\n3\n")}, nil, nil, "a.csv.init: has 3 lines of initial scores, but a.csv has 2 rows"},
 		"too many rows":           {bytesInput("a.csv", []byte("0,1\n1,1\n")), func(o *Options) { o.MaxRows = 1 }, nil, "a.csv: has 2 rows, more than 1"},
 		"categorical_feature":     {bytesInput("a.csv", []byte("0,1\n1,1\n")), category, nil, "categorical_feature: there is no feature 1"},

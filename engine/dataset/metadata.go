@@ -44,6 +44,25 @@ func (d *Dataset) checkMetadata(table string) error {
 			return fault(i%d.Rows+1, "the initial score is %g; give a finite number", v)
 		}
 	}
+	return d.checkPositions(fault)
+}
+
+func (d *Dataset) checkPositions(fault faultFunc) error {
+	if d.Position == nil {
+		return nil
+	}
+	if len(d.Position) != d.Rows {
+		return fault(0, "has %d positions for %d rows; give each row one", len(d.Position), d.Rows)
+	}
+	limit := len(d.PositionNames)
+	if d.PositionNames == nil {
+		limit = d.Rows
+	}
+	for i, p := range d.Position {
+		if p < 0 || int(p) >= limit {
+			return fault(i+1, "the position is %d; number them from 0 to at most %d", p, limit-1)
+		}
+	}
 	return nil
 }
 

@@ -26,5 +26,6 @@ func (b *building) admitBins() error {
 	if d.Sparse != nil {
 		need += 8*int64(d.Rows) + 4*int64(b.expectedEntries())
 	}
+	need += 4 * int64(d.Rows) * int64(d.rawWidth())
 	return b.o.Admit(Need{Bytes: need, Rows: d.Rows, Features: len(d.Mappers), Data: d})
 }

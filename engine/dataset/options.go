@@ -32,6 +32,10 @@ type Options struct {
 	MinDataInLeaf    int
 	// EnableSparse stores columns that are mostly one bin by their other rows.
 	EnableSparse bool
+	// KeepRaw keeps the values of numerical columns besides their bins, as
+	// linear trees need: four bytes each, however sparse the column. With a
+	// reference it is the reference that decides.
+	KeepRaw bool
 	// Categorical are the indices of categorical features, CategoricalNames
 	// names of further ones.
 	Categorical      []int

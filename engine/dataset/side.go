@@ -16,7 +16,13 @@ func (b *building) sideFiles(ctx context.Context, t *read.Table, in *Input) erro
 	if err := b.sideQueries(&files, t.GroupIndex() >= 0); err != nil {
 		return err
 	}
-	return b.sideScores(&files)
+	if err := b.sideScores(&files); err != nil {
+		return err
+	}
+	if b.ref != nil {
+		return nil // nobody asks where the rows of a validation set stood
+	}
+	return b.sidePositions(&files)
 }
 
 // sideReader reads the side files of all files of a table.
@@ -130,6 +136,35 @@ func (b *building) sideScores(s *sideReader) error {
 		b.d.InitScore = byModel(all)
 	}
 	return err
+}
+
+// sidePositions numbers the positions of all files together, as if one file had
+// their lines.
+func (b *building) sidePositions(s *sideReader) error {
+	known := map[string]int32{}
+	return s.each("positions", func(in *Input) *read.Source { return in.Position }, func(src read.Source, table string, rows int) error {
+		position, names, err := read.Words(s.ctx, src)
+		if err != nil {
+			return err
+		}
+		if len(position) != rows {
+			return lengthError(src.Name, "positions", len(position), table, rows)
+		}
+		number := make([]int32, len(names))
+		for i, name := range names {
+			n, ok := known[name]
+			if !ok {
+				n = int32(len(b.d.PositionNames))
+				known[name] = n
+				b.d.PositionNames = append(b.d.PositionNames, name)
+			}
+			number[i] = n
+		}
+		for _, p := range position {
+			b.d.Position = append(b.d.Position, number[p])
+		}
+		return nil
+	})
 }
 
 // byModel turns scores row after row to scores model after model.

@@ -46,6 +46,9 @@ type thinColumn struct {
 func newWriter(d *Dataset, name string, entries int) *writer {
 	w := &writer{d: d, name: name, waiting: map[int][]uint32{}}
 	d.Words = make([]uint64, d.Rows*len(d.Blocks))
+	if d.Raw != nil {
+		d.Raw.Values = make([]float32, d.Rows*d.Raw.Width)
+	}
 	w.columnOf = make([]int32, len(d.Mappers))
 	w.categoryOf = make([]int32, len(d.Mappers))
 	for f, m := range d.Mappers {
@@ -90,6 +93,9 @@ func (w *writer) batch(b *read.Batch) error {
 		return err
 	}
 	w.metadata(b)
+	if w.d.Raw != nil {
+		w.raw(b)
+	}
 	var entries []uint32
 	if w.d.Sparse != nil {
 		buf := w.scratch.Get().(*[]uint32)

@@ -219,3 +219,71 @@ func ExampleTrain_continue() {
 	fmt.Println(first.Model().NumIterations(), second.Model().NumIterations())
 	// Output: 10 20
 }
+
+// Refit the leaves of a model to rows that came later.
+func ExampleRefit() {
+	ctx := context.Background()
+	cfg := lightgbm.NewConfig()
+	cfg.NumIterations = 10
+	cfg.RefitDecayRate = 0.5 // the weight of what was
+	if _, err := cfg.Validate(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m := dataset.Matrix{Rows: 500, Features: 1}
+	for i := range m.Rows {
+		m.Values = append(m.Values, float64(i%50))
+		m.Label = append(m.Label, float32(i%50/25))
+	}
+	train, _, err := dataset.FromMatrix(ctx, m, gbdt.DatasetOptions(cfg), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	booster, err := gbdt.Train(ctx, cfg, train, gbdt.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	model := booster.Model()
+	predictor, err := model.Predictor(0, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	later := dataset.Metadata{}
+	leaves, row := gbdt.NewLeaves(model), make([]int32, predictor.Trees())
+	for i := range 1000 {
+		if err := predictor.Leaves([]float64{float64(i % 50)}, row); err != nil {
+			fmt.Println(err)
+			return
+		}
+		if err := leaves.Append(row); err != nil {
+			fmt.Println(err)
+			return
+		}
+		later.Label = append(later.Label, float32(10+i%50/25))
+	}
+	refitted, err := gbdt.Refit(ctx, cfg, model, &later, leaves, gbdt.RefitOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, m := range []*lightgbm.Model{model, refitted} {
+		p, err := m.Predictor(0, 0)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		low, high := make([]float64, 1), make([]float64, 1)
+		if err := errors.Join(p.Output([]float64{1}, low), p.Output([]float64{40}, high)); err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%.1f %.1f\n", low[0], high[0])
+	}
+	// Output:
+	// 0.2 0.8
+	// 6.9 7.8
+}

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"reflect"
 	"slices"
+	"strings"
 
 	"cloister/engine/dataset"
 	"cloister/engine/lightgbm"
@@ -34,7 +37,7 @@ type forcedNode struct {
 // empty object or null means no split. Name is the file's name in errors.
 func ReadForcedSplits(name string, r io.Reader) (*tree.ForcedSplit, error) {
 	var root *forcedNode
-	if err := decodeJSON(name, r, &root); err != nil {
+	if err := decodeJSON(name, r, &root, splitsForm); err != nil {
 		return nil, err
 	}
 	split, err := root.split()
@@ -67,11 +70,21 @@ func (n *forcedNode) split() (*tree.ForcedSplit, error) {
 	return s, nil
 }
 
-// decodeJSON reads a file of one JSON value without unknown fields.
-func decodeJSON(name string, r io.Reader, into any) error {
+// What the files look like, for hints.
+const (
+	splitsForm = `write {"feature": 0, "threshold": 0.5, "left": {…}, "right": {…}}; left and right may be left out`
+	binsForm   = `write [{"feature": 0, "bin_upper_bound": [0.1, 0.5]}, …]`
+)
+
+// decodeJSON reads a file of one JSON value without unknown fields. form is the
+// hint where it is something else.
+func decodeJSON(name string, r io.Reader, into any, form string) error {
 	data, err := io.ReadAll(io.LimitReader(r, maxForcedBytes+1))
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return fmt.Errorf("%s: cannot read: %w", name, err)
 	}
 	if len(data) > maxForcedBytes {
 		return fmt.Errorf("%s: has more than %d bytes", name, maxForcedBytes)
@@ -93,12 +106,45 @@ func decodeJSON(name string, r io.Reader, into any) error {
 		at = syntax.Offset
 	case errors.As(err, &kind):
 		at = kind.Offset
-		err = fmt.Errorf("%s is a JSON %s where a value of type %s is expected", kind.Field, kind.Value, kind.Type)
+		err = wrongKind(kind)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		at, err = int64(len(data)), errors.New("the file ends before the JSON value does")
 	}
 	line := 1 + bytes.Count(data[:min(max(at, 0), int64(len(data)))], []byte("\n"))
-	return fmt.Errorf("%s:%d: %w", name, line, err)
+	text := strings.TrimPrefix(err.Error(), "json: ")
+	return advise(form, "%s:%d: %s", name, line, text)
+}
+
+// wrongKind says in the words of JSON what stands where something else should.
+func wrongKind(e *json.UnmarshalTypeError) error {
+	wanted := "number"
+	switch e.Type.Kind() {
+	case reflect.Int:
+		wanted = "whole number"
+	case reflect.Slice:
+		wanted = "list"
+	case reflect.Struct, reflect.Pointer:
+		wanted = "object"
+	default:
+	}
+	got := strings.Replace(e.Value, "array", "list", 1)
+	if number, ok := strings.CutPrefix(got, "number "); ok {
+		if wanted == "number" {
+			return fmt.Errorf("%s is %s, which is out of range", e.Field, number)
+		}
+		return fmt.Errorf("%s is %s, not %s", e.Field, number, article(wanted))
+	}
+	if e.Field == "" {
+		return fmt.Errorf("the value is %s, not %s", article(got), article(wanted))
+	}
+	return fmt.Errorf("%s is %s, not %s", e.Field, article(got), article(wanted))
+}
+
+func article(noun string) string {
+	if noun == "object" {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // forcedSplits reads and checks forcedsplits_filename.
@@ -162,7 +208,7 @@ type forcedBounds struct {
 // as dataset.Options.ForcedBins has. Name is the file's name in errors.
 func ReadForcedBins(name string, r io.Reader) ([][]float64, error) {
 	var list []forcedBounds
-	if err := decodeJSON(name, r, &list); err != nil {
+	if err := decodeJSON(name, r, &list, binsForm); err != nil {
 		return nil, err
 	}
 	var bins [][]float64

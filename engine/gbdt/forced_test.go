@@ -33,13 +33,13 @@ func TestReadForcedSplits(t *testing.T) {
 		"no feature":       {text: `{"feature": 1, "threshold": 2, "left": {"feature": 1, "threshold": 1, "right": {"threshold": 3}}}`, err: "f.json: left: right: feature is missing"},
 		"children alone":   {text: `{"left": {"feature": 1, "threshold": 2}}`, err: "f.json: feature is missing"},
 		"negative feature": {text: `{"feature": -1, "threshold": 2}`, err: "f.json: feature -1 is negative"},
-		"text":             {text: "{\"feature\": 1,\n\"threshold\": \"2\"}", err: "f.json:2: threshold is a JSON string where a value of type float64 is expected"},
-		"fraction":         {text: `{"feature": 1.5, "threshold": 2}`, err: "f.json:1: feature is a JSON number 1.5 where a value of type int is expected"},
-		"misspelt":         {text: `{"feature": 1, "treshold": 2}`, err: `f.json:1: json: unknown field "treshold"`},
+		"text":             {text: "{\"feature\": 1,\n\"threshold\": \"2\"}", err: "f.json:2: threshold is a string, not a number"},
+		"fraction":         {text: `{"feature": 1.5, "threshold": 2}`, err: "f.json:1: feature is 1.5, not a whole number"},
+		"misspelt":         {text: `{"feature": 1, "treshold": 2}`, err: `f.json:1: unknown field "treshold"`},
 		"list":             {text: `[]`, err: "f.json:1: "},
 		"two values":       {text: "{}\n{}", err: "f.json:1: more follows after the JSON value"},
 		"syntax":           {text: "{\n'feature': 1}", err: "f.json:2: invalid character"},
-		"too great":        {text: `{"feature": 1, "threshold": 1e999}`, err: "f.json:1: threshold is a JSON number 1e999"},
+		"too great":        {text: `{"feature": 1, "threshold": 1e999}`, err: "f.json:1: threshold is 1e999, which is out of range"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

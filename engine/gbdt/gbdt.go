@@ -61,6 +61,18 @@ type Options struct {
 	Now func() time.Time
 }
 
+// SetError says which data set does not fit the parameters.
+type SetError struct {
+	// Set is the ValidSet's name, or "training".
+	Set string
+	Err error
+}
+
+func (e *SetError) Error() string { return e.Set + " data: " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *SetError) Unwrap() error { return e.Err }
+
 // Booster is a trained ensemble.
 type Booster struct {
 	model       *lightgbm.Model

@@ -112,6 +112,16 @@ func labels(m dataset.Matrix, objective string) dataset.Matrix {
 	return m
 }
 
+// positions gives the rows of a query the places 0, 1, …
+func positions(m dataset.Matrix) dataset.Matrix {
+	for q := range len(m.QueryStart) - 1 {
+		for i := m.QueryStart[q]; i < m.QueryStart[q+1]; i++ {
+			m.Position = append(m.Position, i-m.QueryStart[q])
+		}
+	}
+	return m
+}
+
 // TestReproducibleModels holds the models' bytes on every architecture and
 // number of threads, with every way to sample.
 func TestReproducibleModels(t *testing.T) {
@@ -123,19 +133,28 @@ func TestReproducibleModels(t *testing.T) {
 		"binary":         {"objective=binary bagging_fraction=0.6 bagging_freq=2 feature_fraction=0.7", "a772201fd2ad7df6"},
 		"multiclass":     {"objective=multiclass num_class=3 bagging_fraction=0.5 bagging_freq=1", "a2d6cba2b1e85da2"},
 		"lambdarank":     {"objective=lambdarank feature_fraction=0.5 max_cat_to_onehot=20", "a141957f1d570185"},
-		"extra_trees":    {"extra_trees=true feature_fraction_bynode=0.6", "b7f65e32f8675bd5"},
+		"extra_trees":    {"extra_trees=true feature_fraction_bynode=0.6", "ef4da617cf6d2fcc"},
 		"path_smooth":    {"objective=regression path_smooth=30 feature_contri=1,.5,1,1,2,1,.1,1", "bf39f60280836fda"},
 		"monotone":       {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_penalty=0.3", "41f286b877b3bc14"},
 		"intermediate":   {"objective=regression monotone_constraints=1,1,0,-1,0,0,1,0 monotone_constraints_method=intermediate", "56837aedf864e880"},
-		"cegb":           {"objective=regression cegb_penalty_split=1e-4 cegb_penalty_feature_coupled=1,2,3,4,5,6,7,8 cegb_penalty_feature_lazy=.001,.002,.001,.001,0,0,0,0", "1ceeee8ec5e1a599"},
+		"advanced":       {"objective=binary monotone_constraints=1,1,0,-1,0,0,1,0 monotone_constraints_method=advanced bagging_fraction=0.7 bagging_freq=1", "1a35765331949814"},
+		"quantized":      {"objective=binary use_quantized_grad=true bagging_fraction=0.7 bagging_freq=1", "98fe9951f2472e43"},
+		"levels renewed": {"objective=lambdarank use_quantized_grad=true num_grad_quant_bins=16 quant_train_renew_leaf=true stochastic_rounding=false", "8922c916bef15368"},
+		"cegb":           {"objective=regression cegb_penalty_split=1e-4 cegb_penalty_feature_coupled=1,2,3,4,5,6,7,8 cegb_penalty_feature_lazy=.001,.002,.001,.001,0,0,0,0", "c121d51be1ea180a"},
 		"interactions":   {"objective=regression interaction_constraints=[0,1,5],[1,2,3],[6,7] lambda_l1=0.1", "efd31f5125481aa3"},
 		"balanced":       {"objective=binary pos_bagging_fraction=0.9 neg_bagging_fraction=0.3 bagging_freq=1", "da980031b3b0234d"},
 		"queries":        {"objective=lambdarank bagging_by_query=true bagging_fraction=0.5 bagging_freq=2", "f4fb267a5f7638da"},
+		"positions":      {"objective=lambdarank lambdarank_position_bias_regularization=0.1", "780728e0d7b4be07"},
 		"goss":           {"objective=regression data_sample_strategy=goss learning_rate=0.4", "3a1cfa7a01e0c496"},
 		"goss classes":   {"objective=multiclass num_class=3 data_sample_strategy=goss learning_rate=0.5 top_rate=0.1 other_rate=0.3", "5583fc1a32f22c84"},
 		"forest":         {"objective=regression boosting=rf bagging_freq=1 bagging_fraction=0.6 feature_fraction=0.8", "5ae21da971246e2a"},
 		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "7e10a6f35d74ff9a"},
 		"forest goss":    {"objective=huber boosting=rf data_sample_strategy=goss learning_rate=0.5", "a38fd71a48ba498a"},
+		"linear":         {"objective=regression linear_tree=true", "a3af7e427ae00202"},
+		"linear binary":  {"objective=binary linear_tree=true linear_lambda=0.5 bagging_fraction=0.6 bagging_freq=1 feature_fraction=0.7", "1e39e848846c0aab"},
+		"linear classes": {"objective=multiclass num_class=3 linear_tree=true data_sample_strategy=goss learning_rate=0.5", "c82edbd9c61c7344"},
+		"linear forest":  {"objective=regression linear_tree=true boosting=rf bagging_freq=1 bagging_fraction=0.6", "522b4774423b3c13"},
+		"linear dart":    {"objective=poisson linear_tree=true boosting=dart drop_rate=0.5 skip_drop=0.1 num_leaves=5", "cf149a071082f10d"},
 		"dart":           {"objective=binary boosting=dart skip_drop=0.2 drop_rate=0.4", "6b43deafecb0f746"},
 		"dart classes":   {"objective=multiclass num_class=3 boosting=dart uniform_drop=true max_drop=2 drop_rate=0.8 skip_drop=0", "edc9c1b0f92f09f5"},
 		"dart xgboost":   {"objective=regression boosting=dart xgboost_dart_mode=true drop_rate=0.7 skip_drop=0 data_sample_strategy=goss learning_rate=0.5", "91f521a9b25886fd"},
@@ -144,7 +163,11 @@ func TestReproducibleModels(t *testing.T) {
 			t.Parallel()
 			for _, threads := range []string{"1", "2", "3", "8"} {
 				cfg := config(t, append(strings.Fields(test.settings), "num_iterations=8", "num_threads="+threads)...)
-				m := train(t, cfg, load(t, cfg, labels(table(1, 20_000), cfg.Objective), nil), gbdt.Options{}).Model()
+				data := labels(table(1, 20_000), cfg.Objective)
+				if name == "positions" {
+					data = positions(data)
+				}
+				m := train(t, cfg, load(t, cfg, data, nil), gbdt.Options{}).Model()
 				sum := sha256.Sum256([]byte(text(t, m)))
 				if got := hex.EncodeToString(sum[:8]); got != test.want {
 					t.Errorf("%s threads: SHA-256 of the model begins with %s, want %s", threads, got, test.want)

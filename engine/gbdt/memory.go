@@ -12,14 +12,27 @@ const histogramMemory = 1 << 30
 // sets, whose layout is enough. It rests on what the packages objective and tree
 // hold for each row, bin and leaf; TestTrainingMemory measures it.
 func TrainingMemory(cfg *lightgbm.Config, train *dataset.Dataset, threads int) int64 {
-	rows, models := int64(train.Rows), int64(modelsPerIteration(cfg))
+	rows := int64(train.Rows)
+	// More classes than rows are an error, of which Train says more.
+	models := min(int64(modelsPerIteration(cfg)), rows)
 	perRow := models*(8+4+4) + // scores, gradients, hessians
 		8 + // both of a row packed, for the histograms
 		4 + 4 // the rows of each leaf, and room to divide them
+	listed := 0.0 // of the entries of sparse rows, a row
 	for i := range train.Columns {
-		if c := &train.Columns[i]; c.Block >= 0 && train.Blocks[c.Block].Bits == 8 {
-			perRow++ // a copy that is read where leaves are divided
+		// A copy of each column is read where leaves are divided.
+		switch c := &train.Columns[i]; {
+		case c.Block < 0:
+			listed += 1 - c.Mapper.SparseRate
+		case train.Blocks[c.Block].Bits == 8:
+			perRow++
 		}
+	}
+	if train.Sparse != nil {
+		perRow += int64(listed*5) + 1 + int64(threads) // and a mark of each thread
+	}
+	if train.Raw != nil {
+		perRow += 4 // the leaf
 	}
 	if cfg.BaggingFreq > 0 || cfg.DataSampleStrategy == "goss" {
 		perRow += 8 // the rows drawn and those left
@@ -33,7 +46,7 @@ func TrainingMemory(cfg *lightgbm.Config, train *dataset.Dataset, threads int) i
 	// A leaf that is too small to be divided needs no histogram.
 	kept := min(leaves, rows/(2*least)+1, max(4, histogramMemory/max(1, histogram)))
 	scratch := int64(threads) * (histogram + 8*8*256*int64(len(train.Blocks)))
-	trees := int64(cfg.NumIterations) * models * leaves * 100
+	trees := int64(min(float64(cfg.NumIterations)*float64(models)*float64(leaves)*100, 1<<60))
 	return rows*perRow + kept*histogram + scratch + trees
 }
 
@@ -47,7 +60,7 @@ func ValidationMemory(cfg *lightgbm.Config, valid *dataset.Dataset) int64 {
 func modelsPerIteration(cfg *lightgbm.Config) int {
 	switch cfg.Objective {
 	case "multiclass", "multiclassova", "custom":
-		return max(1, cfg.NumClass)
+		return min(max(1, cfg.NumClass), 1<<20) // as many are too many for any memory
 	}
 	return 1
 }

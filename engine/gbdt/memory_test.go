@@ -19,16 +19,22 @@ func TestTrainingMemory(t *testing.T) { //nolint:paralleltest // see above
 		name           string
 		rows, features int
 		settings       map[string]string
+		zeros          int // of seven values
 	}{
-		{"many rows", 200_000, 10, nil},
-		{"many features", 10_000, 400, map[string]string{"num_leaves": "127"}},
-		{"classes", 50_000, 10, map[string]string{"objective": "multiclass", "num_class": "7"}},
-		{"goss", 100_000, 10, map[string]string{"data_sample_strategy": "goss", "learning_rate": "1"}},
-		{"few leaves that the rows allow", 2_000, 100, map[string]string{"num_leaves": "100000"}},
+		{"many rows", 200_000, 10, nil, 0},
+		{"many features", 10_000, 400, map[string]string{"num_leaves": "127"}, 0},
+		{"classes", 50_000, 10, map[string]string{"objective": "multiclass", "num_class": "7"}, 0},
+		{"goss", 100_000, 10, map[string]string{"data_sample_strategy": "goss", "learning_rate": "1"}, 0},
+		{"few leaves that the rows allow", 2_000, 100, map[string]string{"num_leaves": "100000"}, 0},
+		{"sparse", 100_000, 100, nil, 6},
+		{"linear trees", 100_000, 10, map[string]string{"linear_tree": "true"}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := dataset.Matrix{Rows: c.rows, Features: c.features, Values: make([]float64, c.rows*c.features)}
 			for i := range m.Values {
+				if i*2654435761%1000003%7 < c.zeros {
+					continue
+				}
 				m.Values[i] = math.Sqrt(float64(i * 2654435761 % 1000003))
 			}
 			m.Label = make([]float32, c.rows)

@@ -22,8 +22,17 @@ func treeOptions(cfg *lightgbm.Config) tree.Options {
 		FeatureContri:          cfg.FeatureContri,
 		Monotone:               cfg.MonotoneConstraints, MonotonePenalty: cfg.MonotonePenalty,
 	}
-	if cfg.MonotoneConstraintsMethod == "intermediate" {
+	switch cfg.MonotoneConstraintsMethod {
+	case "intermediate":
 		o.MonotoneMethod = tree.MonotoneIntermediate
+	case "advanced":
+		o.MonotoneMethod = tree.MonotoneAdvanced
+	}
+	if cfg.UseQuantizedGrad {
+		o.Quantize = &tree.QuantizeOptions{
+			Bins: cfg.NumGradQuantBins, Stochastic: cfg.StochasticRounding, Seed: uint64(cfg.Seed),
+			Renew: cfg.QuantTrainRenewLeaf,
+		}
 	}
 	if c := costOptions(cfg); c.Tradeoff < 1 || c.Split > 0 || c.Coupled != nil || c.Lazy != nil {
 		o.Costs = c

@@ -13,10 +13,19 @@ import (
 // random rows.
 func TestMonotonePredictions(t *testing.T) {
 	t.Parallel()
-	for _, method := range []string{"basic", "intermediate"} {
-		t.Run(method, func(t *testing.T) {
+	for name, settings := range map[string]string{
+		"basic":                 "monotone_constraints_method=basic",
+		"intermediate":          "monotone_constraints_method=intermediate",
+		"advanced":              "monotone_constraints_method=advanced",
+		"intermediate, goss":    "monotone_constraints_method=intermediate data_sample_strategy=goss learning_rate=0.3 lambda_l1=0.5",
+		"advanced, bagging":     "monotone_constraints_method=advanced bagging_fraction=0.5 bagging_freq=1 max_delta_step=0.3 path_smooth=3",
+		"advanced, forest":      "monotone_constraints_method=advanced boosting=rf bagging_fraction=0.5 bagging_freq=1 num_leaves=63",
+		"advanced, dart":        "monotone_constraints_method=advanced boosting=dart monotone_penalty=1.2",
+		"advanced, extra trees": "monotone_constraints_method=advanced extra_trees=true min_data_in_leaf=3",
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := config(t, "objective=binary", "num_iterations=30", "monotone_constraints=1,-1,0,0,0,0,1,0", "monotone_constraints_method="+method)
+			cfg := config(t, append(strings.Fields(settings), "objective=binary", "num_iterations=30", "monotone_constraints=1,-1,0,0,0,0,1,0")...)
 			raw := labels(table(11, 3000), "binary")
 			m := train(t, cfg, load(t, cfg, raw, nil), gbdt.Options{}).Model()
 			if !strings.Contains(text(t, m), "monotone_constraints=1 -1 0 0 0 0 1 0\n") {

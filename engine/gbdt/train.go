@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"time"
 
 	"cloister/engine/dataset"
@@ -27,6 +28,7 @@ type trainer struct {
 	models int // trees per iteration
 
 	grower     *tree.Grower
+	linear     *tree.LinearFitter // of linear_tree, else nil
 	sampler    sampler
 	columns    *columnSampler
 	scores     []float64 // of the training set, model after model
@@ -57,6 +59,9 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	if err := checkSplits(cfg, train, t.loss); err != nil {
 		return nil, err
 	}
+	if err := t.checkLinear(); err != nil {
+		return nil, err
+	}
 	options := treeOptions(cfg)
 	if options.Forced, err = forcedSplits(cfg, train); err != nil {
 		return nil, err
@@ -64,6 +69,9 @@ func Train(ctx context.Context, cfg *lightgbm.Config, train *dataset.Dataset, op
 	t.pool = parallel.New(cfg.NumThreads)
 	defer t.pool.Close()
 	t.grower = tree.NewGrower(train, t.pool, options)
+	if cfg.LinearTree {
+		t.linear = tree.NewLinearFitter(train, t.pool, cfg.LinearLambda)
+	}
 	return t.run(ctx)
 }
 
@@ -81,17 +89,18 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	if t.loss == nil {
 		loss, err := objective.New(cfg, &train.Metadata)
 		if err != nil {
-			return nil, err
+			return nil, &SetError{trainingSet, err}
 		}
 		t.loss = loss
 	}
 	t.models = t.loss.Models()
+	t.warnOfOneClass()
 	if err := t.checkInitModel(); err != nil {
 		return nil, err
 	}
-	scores, err := initialScores("the training data", train, t.models)
+	scores, err := initialScores(train, t.models)
 	if err != nil {
-		return nil, err
+		return nil, &SetError{trainingSet, err}
 	}
 	t.scores = scores
 	if err := t.addMetrics(); err != nil {
@@ -118,13 +127,23 @@ func newTrainer(cfg *lightgbm.Config, train *dataset.Dataset, opt Options) (*tra
 	return t, nil
 }
 
+// warnOfOneClass tells that no tree can tell classes apart.
+func (t *trainer) warnOfOneClass() {
+	for k := range t.models {
+		if t.loss.ClassNeedsTraining(k) {
+			return
+		}
+	}
+	t.log.Warn("all labels are of one class: the model will be a constant", "label", t.data.Label[0])
+}
+
 func (t *trainer) checkInitModel() error {
 	m := t.opt.InitModel
 	if m == nil {
 		return nil
 	}
 	if m.TreesPerIteration != t.models {
-		return fmt.Errorf("input_model has %s per iteration, this training %d: use the same objective and num_class",
+		return advise("use the same objective and num_class", "input_model has %s per iteration, this training %d",
 			counted(m.TreesPerIteration, "tree"), t.models)
 	}
 	if m.MaxFeatureIndex+1 != len(t.data.FeatureNames) {
@@ -133,6 +152,9 @@ func (t *trainer) checkInitModel() error {
 	}
 	if forest := t.cfg.Boosting == "rf"; m.AverageOutput != forest {
 		return fmt.Errorf("input_model and boosting=%s do not fit: a random forest is continued by boosting=rf, and only such", t.cfg.Boosting)
+	}
+	if err := sameMeaning(m, t.loss); err != nil {
+		return err
 	}
 	if t.data.InitScore == nil {
 		return errors.New("input_model needs the initial scores of the training data")
@@ -148,12 +170,15 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func initialScores(name string, d *dataset.Dataset, models int) ([]float64, error) {
+// trainingSet is what a SetError calls the training data.
+const trainingSet = "training"
+
+func initialScores(d *dataset.Dataset, models int) ([]float64, error) {
 	scores := make([]float64, d.Rows*models)
 	if d.InitScore != nil {
 		if len(d.InitScore) != len(scores) {
-			return nil, fmt.Errorf("%s has %d initial scores, but %d rows × %d models need %d",
-				name, len(d.InitScore), d.Rows, models, len(scores))
+			return nil, advise("give one for each row and class", "there are %d initial scores, but %d rows × %d models need %d",
+				len(d.InitScore), d.Rows, models, len(scores))
 		}
 		copy(scores, d.InitScore)
 	}
@@ -164,7 +189,7 @@ func (t *trainer) addMetrics() error {
 	if t.cfg.IsProvideTrainingMetric {
 		own, err := metric.New(t.cfg, t.loss, &t.data.Metadata)
 		if err != nil {
-			return fmt.Errorf("training data: %w", err)
+			return &SetError{trainingSet, err}
 		}
 		t.own = own
 	}
@@ -172,13 +197,18 @@ func (t *trainer) addMetrics() error {
 		if len(v.Data.FeatureNames) != len(t.data.FeatureNames) {
 			return fmt.Errorf("%s has %d features, the training data %d", v.Name, len(v.Data.FeatureNames), len(t.data.FeatureNames))
 		}
+		if t.opt.Objective == nil {
+			if err := objective.CheckLabels(t.cfg, &v.Data.Metadata); err != nil {
+				return &SetError{v.Name, err}
+			}
+		}
 		metrics, err := metric.New(t.cfg, t.loss, &v.Data.Metadata)
 		if err != nil {
-			return fmt.Errorf("%s: %w", v.Name, err)
+			return &SetError{v.Name, err}
 		}
-		scores, err := initialScores(v.Name, v.Data, t.models)
+		scores, err := initialScores(v.Data, t.models)
 		if err != nil {
-			return err
+			return &SetError{v.Name, err}
 		}
 		t.valid = append(t.valid, validState{ValidSet: v, scores: scores, metrics: metrics})
 	}
@@ -216,8 +246,25 @@ func (t *trainer) run(ctx context.Context) (*Booster, error) {
 			return nil, err
 		}
 	}
+	t.logBias(ctx)
 	b.model = t.model()
 	return b, nil
+}
+
+// logBias tells what was learned of the positions of rows.
+func (t *trainer) logBias(ctx context.Context) {
+	biased, ok := t.loss.(objective.Biased)
+	if !ok || !t.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	names, bias := biased.Bias()
+	for p, v := range bias {
+		name := strconv.Itoa(p)
+		if names != nil {
+			name = names[p]
+		}
+		t.log.Debug("learned a bias", "position", name, "bias", v)
+	}
 }
 
 func (t *trainer) snapshot() error {
@@ -243,6 +290,9 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 		rate = t.dart.rate
 	}
 	t.loss.Gradients(t.pool, t.iteration, t.scores, t.grad, t.hess)
+	if biased, ok := t.loss.(objective.Biased); ok {
+		biased.UpdateBias(t.grad, t.hess)
+	}
 	rows := t.sampler.sample(t.pool, t.iteration, t.grad, t.hess)
 	grown := false
 	trees := make([]*tree.Tree, t.models)
@@ -286,12 +336,17 @@ func (t *trainer) boost(ctx context.Context) (bool, error) {
 
 func (t *trainer) grow(ctx context.Context, k int, rows []uint32) (*tree.Grown, error) {
 	n := t.data.Rows
-	made, err := t.grower.Grow(ctx, tree.Gradients{
+	grad := tree.Gradients{
 		Grad: t.grad[k*n : (k+1)*n], Hess: t.hess[k*n : (k+1)*n],
 		ConstantHessian: t.loss.ConstantHessian() && !t.sampler.amplifies(t.iteration), Key: roundingKey(t.iteration, k),
-	}, rows, t.columns.sample(t.iteration, k))
+	}
+	made, err := t.grower.Grow(ctx, grad, rows, t.columns.sample(t.iteration, k))
 	if errors.Is(err, tree.ErrNotFinite) {
-		return nil, fmt.Errorf("iteration %d: %w: lower learning_rate or check the labels", t.iteration+1, err)
+		return nil, &SetError{trainingSet, advise("lower learning_rate, or look for labels, weights or initial scores that are far too large",
+			"iteration %d: %w", t.iteration+1, err)}
+	}
+	if err == nil && t.linear != nil {
+		t.fitLinear(made, &grad)
 	}
 	return made, err
 }
@@ -372,12 +427,16 @@ func (t *trainer) renew(made *tree.Grown, scores []float64) {
 func (t *trainer) addScores(made *tree.Grown, k int, rows []uint32) {
 	n := t.data.Rows
 	scores := t.scores[k*n : (k+1)*n]
-	t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
-		value := made.Tree.LeafValue[leaf]
-		for _, r := range made.Rows(leaf) {
-			scores[r] += value
-		}
-	})
+	if t.linear != nil {
+		t.linear.AddScores(made, scores)
+	} else {
+		t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
+			value := made.Tree.LeafValue[leaf]
+			for _, r := range made.Rows(leaf) {
+				scores[r] += value
+			}
+		})
+	}
 	if rows != nil {
 		made.AddScores(t.data, t.sampler.left(), scores)
 	}

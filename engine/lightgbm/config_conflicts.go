@@ -150,8 +150,8 @@ func (r *resolver) conflict(problem string, names ...string) {
 }
 
 // checkConflicts refuses what LightGBM refuses (Config::CheckParamConflict and
-// the constructors of its objectives and boostings), and leaf indices together
-// with contributions.
+// the constructors of its objectives and boostings), leaf indices together with
+// contributions, and levels of gradients that overflow LightGBM's 8 bits.
 func (r *resolver) checkConflicts() {
 	c := r.config
 	r.checkClasses()
@@ -166,6 +166,9 @@ func (r *resolver) checkConflicts() {
 	}
 	if c.Objective == "quantile" && c.Alpha >= 1 {
 		r.conflict("the quantile must be below 1", "objective", "alpha")
+	}
+	if c.UseQuantizedGrad && (c.NumGradQuantBins < 2 || c.NumGradQuantBins > 127) {
+		r.conflict("gradients take 2 to 127 levels", "use_quantized_grad", "num_grad_quant_bins")
 	}
 	if c.PredictLeafIndex && c.PredictContrib {
 		r.conflict("they exclude each other; leave one out", "predict_leaf_index", "predict_contrib")

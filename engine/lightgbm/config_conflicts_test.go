@@ -155,6 +155,10 @@ func TestConflicts(t *testing.T) {
 		"data_sample_strategy=goss top_rate=0.6 other_rate=0.5":       "data_sample_strategy,top_rate,other_rate",
 		"data_sample_strategy=goss bagging_by_query=true top_rate=.5": "",
 		"linear_tree=true zero_as_missing=true":                       "linear_tree,zero_as_missing",
+		"use_quantized_grad=true num_grad_quant_bins=1":               "use_quantized_grad,num_grad_quant_bins",
+		"use_quantized_grad=true num_grad_quant_bins=128":             "use_quantized_grad,num_grad_quant_bins",
+		"use_quantized_grad=true num_grad_quant_bins=127":             "",
+		"num_grad_quant_bins=128":                                     "",
 		"linear_tree=true objective=mae":                              "linear_tree,objective",
 	} {
 		t.Run(settings, func(t *testing.T) {

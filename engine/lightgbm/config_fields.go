@@ -118,8 +118,8 @@ type Config struct {
 	LambdaL1 float64
 	// LambdaL2 is the parameter lambda_l2. L2 penalty on leaf values.
 	LambdaL2 float64
-	// LinearLambda is the parameter linear_lambda. L2 penalty of the linear
-	// models in leaves.
+	// LinearLambda is the parameter linear_lambda. L2 penalty on the
+	// coefficients of the linear models in leaves.
 	LinearLambda float64
 	// MinGainToSplit is the parameter min_gain_to_split. Smallest gain for
 	// which a leaf is split.
@@ -227,17 +227,18 @@ type Config struct {
 	// a few levels.
 	UseQuantizedGrad bool
 	// NumGradQuantBins is the parameter num_grad_quant_bins. Levels to which
-	// gradients are rounded.
+	// gradients are rounded, 2 to 127: half of them for each sign.
 	NumGradQuantBins int
 	// QuantTrainRenewLeaf is the parameter quant_train_renew_leaf. Compute
-	// leaf values from the exact gradients.
+	// leaf values from the exact gradients; monotone constraints of the
+	// methods intermediate and advanced keep the rounded ones.
 	QuantTrainRenewLeaf bool
 	// StochasticRounding is the parameter stochastic_rounding. Round gradients
-	// up or down at random.
+	// up or down at random, by seed; false rounds to the nearest level.
 	StochasticRounding bool
 
-	// LinearTree is the parameter linear_tree. Fit a linear model in every
-	// leaf.
+	// LinearTree is the parameter linear_tree. Fit a linear model of the
+	// numerical features on its path in every leaf.
 	LinearTree bool
 	// MaxBin is the parameter max_bin. Most intervals that the values of a
 	// feature are put into.

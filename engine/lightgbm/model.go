@@ -173,6 +173,9 @@ func (m *Model) validateHead() error {
 	if m.MaxFeatureIndex < 0 || m.MaxFeatureIndex >= math.MaxInt32 {
 		return modelErrorf("max_feature_idx", "%d is not between 0 and %d", m.MaxFeatureIndex, math.MaxInt32-1)
 	}
+	if m.LabelIndex < 0 || m.LabelIndex >= math.MaxInt32 {
+		return modelErrorf("label_index", "%d is not between 0 and %d", m.LabelIndex, math.MaxInt32-1)
+	}
 	for _, list := range []struct {
 		field string
 		n     int
@@ -253,6 +256,19 @@ type ModelError struct {
 	// Field is the name of the line's field, as in the model text.
 	Field   string
 	Problem string
+
+	hint string
+}
+
+// Hint says what to do about it.
+func (e *ModelError) Hint() string {
+	if e.hint != "" {
+		return e.hint
+	}
+	if e.Name == "" {
+		return ""
+	}
+	return "give a whole model text, such as the output_model of training"
 }
 
 // Error implements error.

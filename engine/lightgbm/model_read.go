@@ -109,6 +109,11 @@ func (f textField) errorf(format string, args ...any) error {
 }
 
 func (r *modelReader) read() (*Model, error) {
+	for _, k := range []struct{ magic, name string }{{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}} {
+		if strings.HasPrefix(r.text, k.magic) {
+			return nil, &ModelError{Tree: -1, Line: 1, Problem: "the text is compressed by " + k.name, hint: "decompress it: models are read as plain text"}
+		}
+	}
 	if line, _ := r.next(); line != "tree" {
 		return nil, r.errorf("", "a model of LightGBM begins with the line %q, this text with %q", "tree", shown(line))
 	}
@@ -262,10 +267,13 @@ func (r *modelReader) readTrees() error {
 			return e
 		}
 	}
-	if f, ok := r.head["tree_sizes"]; (ok || r.v4) && len(sizes) != len(r.m.Trees) {
-		if !ok {
-			f = textField{name: "tree_sizes", line: r.head["version"].line}
-		}
+	f, ok := r.head["tree_sizes"]
+	if !ok && r.v4 && len(r.m.Trees) > 0 {
+		e := modelErrorf("tree_sizes", "is missing before the trees")
+		e.Line = r.head["version"].line
+		return e
+	}
+	if ok && len(sizes) != len(r.m.Trees) {
 		return f.errorf("has %d entries, but there are %d trees", len(sizes), len(r.m.Trees))
 	}
 	return r.m.validateHead() // now that the number of trees is known

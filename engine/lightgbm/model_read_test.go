@@ -104,6 +104,8 @@ func TestBadModelsAreRefused(t *testing.T) {
 		"linear sizes are negative": {"linear", "num_features=2", "num_features=-2", false, "num_features: entry 0 is -2"},
 		"linear sizes too small":    {"linear", "num_features=2", "num_features=1", false, "num_features: leaves 1 entries of leaf_features over"},
 		"linear coefficients":       {"linear", "leaf_coeff=-", "leaf_coeff=1 -", false, "leaf_coeff: has "},
+		"infinite coefficient":      {"linear", "leaf_coeff=-0.00068725853407256574", "leaf_coeff=inf", false, "tree 1: leaf_coeff: leaf 0 has +Inf for feature 0, want a finite number"},
+		"infinite constant":         {"linear", "leaf_const=0.074223613354875081", "leaf_const=-inf", false, "tree 1: leaf_const: leaf 0 has -Inf, want a finite number"},
 		"no constants":              {"linear", "leaf_const=", "shrinkage=", false, "shrinkage: stands twice in the tree"},
 		"shrinkage":                 {"dart", "shrinkage=", "shrinkage=x", false, "is not a number"},
 		"no importances":            {"dart", "feature_importances:", "importances:", true, `"importances:" is not expected after the trees`},
@@ -319,6 +321,11 @@ func FuzzReadModel(f *testing.F) {
 		text := firstIteration(f, x)
 		f.Add(text)
 		f.Add([]byte(withoutSizes(string(text))))
+		if strings.HasPrefix(x.name, "linear") {
+			// The leaves of the first trees have no models.
+			x.model.Trees = x.model.Trees[x.model.TreesPerIteration:]
+			f.Add([]byte(withoutSizes(string(firstIteration(f, x)))))
+		}
 	}
 	f.Add([]byte("tree\nversion=v3\nnum_class=1\nlabel_index=0\nmax_feature_idx=1\nfeature_names=a b\n" +
 		"feature_infos=none none\n\nTree=0\nnum_leaves=3\nnum_cat=0\nsplit_feature=0 1\nthreshold=3 1\ndecision_type=2 8\n" +

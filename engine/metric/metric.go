@@ -44,7 +44,7 @@ type LabelError struct {
 }
 
 func (e *LabelError) Error() string {
-	return fmt.Sprintf("metric %s: the %s %v of row %d %s", e.Metric, e.Field, e.Value, e.Row, e.Reason)
+	return fmt.Sprintf("metric %s: the %s %v of row %d %s", e.Metric, e.Field, float32(e.Value), e.Row, e.Reason)
 }
 
 // DataError says what is wrong with the data as a whole.

@@ -3,6 +3,7 @@ package objective
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"cloister/engine/dataset"
@@ -11,17 +12,28 @@ import (
 	"cloister/engine/portmath"
 )
 
+// leastClasses may be set however few rows there are.
+const leastClasses = 1000
+
 // checkClasses returns an error for the first label that is no class.
 func (r *rows) checkClasses(classes int) error {
 	if classes < 2 {
 		return fmt.Errorf("%w %s: num_class is %d; give the number of classes, at least 2", ErrObjective, r.objective, classes)
 	}
-	return r.checkLabels(func(y float64) string {
+	if err := r.checkLabels(func(y float64) string {
 		if y != math.Trunc(y) || y < 0 || y >= float64(classes) {
 			return fmt.Sprintf("is not a whole number from 0 to num_class-1 = %d", classes-1)
 		}
 		return ""
-	})
+	}); err != nil {
+		return err
+	}
+	// Every class costs a tree in each iteration and three numbers for each row.
+	if classes > max(len(r.label), leastClasses) {
+		return &DataError{r.objective, fmt.Sprintf("num_class is %d, but there are only %d rows and the greatest label is %v; set it to the number of classes",
+			classes, len(r.label), slices.Max(r.label))}
+	}
+	return nil
 }
 
 // multiclass is the cross entropy of softmax. Hessians are enlarged by

@@ -35,7 +35,7 @@ type Output interface {
 }
 
 // Objective is a loss over the rows of one dataset. All methods are safe for
-// concurrent use. Scores, gradients and hessians are stored model after model:
+// concurrent use, but for those of Biased. Scores, gradients and hessians are stored model after model:
 // row i of model k is at k·rows+i.
 type Objective interface {
 	Output
@@ -80,7 +80,7 @@ type LabelError struct {
 }
 
 func (e *LabelError) Error() string {
-	return fmt.Sprintf("objective %s: the %s %v of row %d %s", e.Objective, e.Field, e.Value, e.Row, e.Reason)
+	return fmt.Sprintf("objective %s: the %s %v of row %d %s", e.Objective, e.Field, float32(e.Value), e.Row, e.Reason)
 }
 
 // DataError says what is wrong with the data as a whole.
@@ -108,6 +108,17 @@ func New(cfg *lightgbm.Config, md *dataset.Metadata) (Objective, error) {
 		return nil, err
 	}
 	return build(cfg, rows, md)
+}
+
+// CheckLabels returns the *LabelError for the first label of other rows, such as
+// those of a validation set, that the objective of cfg cannot have; nil if there
+// is none.
+func CheckLabels(cfg *lightgbm.Config, md *dataset.Metadata) error {
+	var label *LabelError
+	if _, err := New(cfg, md); errors.As(err, &label) && label.Field == "label" {
+		return label
+	}
+	return nil
 }
 
 type builder func(cfg *lightgbm.Config, r rows, md *dataset.Metadata) (Objective, error)

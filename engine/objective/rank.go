@@ -79,6 +79,7 @@ func (s *queryScratch) reset(n int) {
 // Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82).
 type lambdarank struct {
 	ranking
+	position   *positionBias // nil where nothing is known of positions
 	gains      *dcg.Gains
 	inverseMax []float64
 	sigmoid    float64
@@ -102,6 +103,9 @@ func newLambdarank(cfg *lightgbm.Config, r rows, md *dataset.Metadata) (Objectiv
 		ranking: base, gains: dcg.New(cfg.LabelGain), sigmoid: cfg.Sigmoid,
 		truncation: cfg.LambdarankTruncationLevel, norm: cfg.LambdarankNorm,
 	}
+	if o.position, err = newPositionBias(cfg, r, md); err != nil {
+		return nil, err
+	}
 	if err := o.gains.Check(r.label); err != nil {
 		var label *dcg.LabelError
 		if !errors.As(err, &label) {
@@ -121,7 +125,7 @@ func newLambdarank(cfg *lightgbm.Config, r rows, md *dataset.Metadata) (Objectiv
 // Gradients implements Objective.
 func (o *lambdarank) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
 	o.queries(pool, grad, hess, func(q, lo, hi int, s *queryScratch) {
-		o.query(o.inverseMax[q], o.label[lo:hi], scores[lo:hi], s)
+		o.query(o.inverseMax[q], o.label[lo:hi], o.position.adjust(scores, lo, hi, s.term), s)
 	})
 }
 

@@ -5,7 +5,6 @@ package parallel
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 )
 
@@ -13,16 +12,22 @@ import (
 // usable; a Pool must be closed.
 type Pool struct {
 	threads int
-	loops   chan *loop
+	spins   int        // times to look for work before sleeping
+	loops   chan *loop // for whoever is free; a loop may be over when it is taken
 }
 
 type loop struct {
 	tasks  int64
-	next   atomic.Int64
 	run    func(task int)
-	done   sync.WaitGroup
+	next   atomic.Int64 // the first task that nobody has taken
+	ended  atomic.Int64 // tasks that have returned, or never will
+	over   chan struct{}
 	caught atomic.Pointer[PanicError]
 }
+
+// longSpin is some tens of microseconds: what it takes to wake a sleeping
+// thread, and longer than what a training does between two loops.
+const longSpin = 20_000
 
 // New starts a pool that runs loops on the given number of threads, the
 // caller's included; less than 1 means all processors.
@@ -30,7 +35,10 @@ func New(threads int) *Pool {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, loops: make(chan *loop)}
+	p := &Pool{threads: threads, loops: make(chan *loop, 4*threads)}
+	if threads <= runtime.GOMAXPROCS(0) {
+		p.spins = longSpin
+	}
 	for range threads - 1 {
 		go p.serve()
 	}
@@ -44,9 +52,14 @@ func (p *Pool) Close() { close(p.loops) }
 func (p *Pool) Threads() int { return p.threads }
 
 func (p *Pool) serve() {
-	for l := range p.loops {
+	for {
+		for i := 0; i < p.spins && len(p.loops) == 0; i++ {
+		}
+		l, ok := <-p.loops
+		if !ok {
+			return
+		}
 		l.work()
-		l.done.Done()
 	}
 }
 
@@ -60,27 +73,31 @@ func (p *Pool) Run(tasks int, run func(task int)) {
 		}
 		return
 	}
-	l := &loop{tasks: int64(tasks), run: run}
+	l := &loop{tasks: int64(tasks), run: run, over: make(chan struct{})}
 	for range min(p.threads, tasks) - 1 {
-		l.done.Add(1)
 		select {
 		case p.loops <- l:
-		default:
-			// Every goroutine is busy (a loop within a loop): do without.
-			l.done.Done()
+		default: // there is enough to do for everyone
 		}
 	}
 	l.work()
-	l.done.Wait()
+	for i := 0; i < p.spins && l.ended.Load() < l.tasks; i++ {
+	}
+	if l.ended.Load() < l.tasks {
+		<-l.over
+	}
 	if v := l.caught.Load(); v != nil {
 		panic(v)
 	}
 }
 
+// work runs tasks until none is left. A panic gives up those that nobody has
+// taken.
 func (l *loop) work() {
 	defer func() {
 		if p := caught(recover()); p != nil {
 			l.caught.CompareAndSwap(nil, p)
+			l.end(1 + max(0, l.tasks-l.next.Swap(l.tasks)))
 		}
 	}()
 	for {
@@ -89,6 +106,13 @@ func (l *loop) work() {
 			return
 		}
 		l.run(int(i))
+		l.end(1)
+	}
+}
+
+func (l *loop) end(tasks int64) {
+	if l.ended.Add(tasks) == l.tasks {
+		close(l.over)
 	}
 }
 

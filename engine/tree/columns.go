@@ -11,16 +11,8 @@ import (
 const (
 	streamThresholds uint64 = iota + 1
 	streamNodeColumns
+	streamLevels
 )
-
-// id tells the leaf from all others that the tree ever has.
-func (l *leaf) id() uint64 {
-	id := 2 * uint64(l.parent+1)
-	if l.right {
-		id++
-	}
-	return id
-}
 
 // draw chooses which of n thresholds of the column extra_trees tries, each
 // with the same probability: the first if n is not positive. Without
@@ -70,7 +62,7 @@ func (g *Grower) drawColumns(l *leaf) {
 		}
 	}
 	clear(l.drawn)
-	r := random.New(g.opt.FeatureFractionSeed, streamNodeColumns, g.key, l.id())
+	r := random.New(g.opt.FeatureFractionSeed, streamNodeColumns, g.key, l.id)
 	for _, i := range r.Sample(len(from), count) {
 		l.drawn[from[i]] = true
 	}

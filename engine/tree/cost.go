@@ -5,9 +5,6 @@ import "math"
 // costs keeps what cost-effective gradient boosting (S. Peter et al., "Cost
 // efficient gradient boosting", NIPS 2017) charges for splits, over all trees
 // of a grower: a feature costs once in the model, once for every row, or both.
-// When a feature has been paid for, LightGBM gives its splits of other leaves
-// the penalty back that it never took from them, and so prefers them; here
-// they are valued as all others.
 type costs struct {
 	opt    *CostOptions
 	inTree []bool     // column → some tree splits on it
@@ -60,8 +57,8 @@ func (c *costs) unmet(column int, rows []uint32) int {
 	return n
 }
 
-// pay notes a split of the rows on a column, and reports whether other leaves'
-// splits on it became cheaper.
+// pay notes a split of the rows on a column, and reports whether this pays for
+// the column in the whole model.
 func (c *costs) pay(column int, rows []uint32) bool {
 	if c.opt.Lazy != nil {
 		if c.ofRow[column] == nil {
@@ -76,12 +73,34 @@ func (c *costs) pay(column int, rows []uint32) bool {
 	return first && c.opt.Coupled != nil
 }
 
-// searchOthers searches all leaves anew that can be split, but the two that
-// the leaf at the given index was split into (the right one is the last).
-func (g *Grower) searchOthers(leaves []leaf, at int) {
+// preferColumn gives other leaves than the two that one was split into (at the
+// given index and at the end) their best split on a column that was just paid
+// for, if it beats the one they have. LightGBM does not value these splits as
+// all others: no penalty is taken from their gain, and that of the column is
+// added to it.
+func (g *Grower) preferColumn(leaves []leaf, at, column int) {
+	feature := g.data.Columns[column].Feature
+	bonus := float64(g.costs.opt.Tradeoff * g.costs.opt.Coupled[feature])
+	w := g.workers.get()
+	defer g.workers.put(w)
 	for i := range leaves[:len(leaves)-1] {
-		if l := &leaves[i]; i != at && !math.IsInf(l.best.gain, -1) {
-			g.searchAgain(l)
+		l := &leaves[i]
+		if i == at || math.IsInf(l.best.gain, -1) || !l.use.column[column] || l.drawn != nil && !l.drawn[column] {
+			continue
+		}
+		if l.hist == nil {
+			g.rebuild(l)
+		}
+		s := &w.search
+		terms := s.terms(l, g.key)
+		if got := s.bestOn(column, l.hist, &terms); got.gain > terms.noise {
+			got.gain = s.contribution(column, got.gain) + bonus
+			if got.better(&l.best) {
+				l.best = got
+			}
+		}
+		if !(l.best.gain > 0) {
+			g.memory.release(l)
 		}
 	}
 }

@@ -20,11 +20,11 @@ func TestCosts(t *testing.T) {
 	}
 	check([]uint32{1, 2, 99}, 2*(0.5*3+7+3*3))
 	if !c.pay(1, []uint32{2, 99}) {
-		t.Error("the first split on a column does not make others cheaper")
+		t.Error("the first split on a column does not pay for it")
 	}
 	check([]uint32{1, 2, 99}, 2*(0.5*3+3))
 	if c.pay(1, []uint32{1}) {
-		t.Error("the second split on a column makes others cheaper")
+		t.Error("the second split on a column pays for it again")
 	}
 	check([]uint32{1, 2, 99}, 2*0.5*3)
 	check([]uint32{3}, 2*(0.5+3))
@@ -89,5 +89,45 @@ func TestCostsShapeTrees(t *testing.T) {
 	counts, _ := with(func(c *CostOptions) { c.Coupled = []float64{1, 1, 1, 1, 1, 1, 1, 1} })
 	if sum(counts) < sum(plain)*3/4 {
 		t.Errorf("%d splits with small penalties, %d without", sum(counts), sum(plain))
+	}
+}
+
+// A column that was paid for is preferred in other leaves: the penalty is added
+// to its gain there, so that it beats a greater gain.
+func TestPaidColumnIsPreferred(t *testing.T) {
+	t.Parallel()
+	tab := &table{}
+	for range 3 {
+		tab.mappers = append(tab.mappers, &dataset.Mapper{NumBins: 2, UpperBound: []float64{0.5, math.Inf(1)}})
+		tab.bins = append(tab.bins, nil)
+	}
+	sign := func(bit int) float32 { return float32(2*bit - 1) }
+	for i := range 64 {
+		a, b, c := i%2, i/2%2, i/4%2
+		for column, bit := range []int{a, b, c} {
+			tab.bins[column] = append(tab.bins[column], uint32(bit))
+		}
+		// Column 1 parts the tree in two. On the left column 0 gains 32, on
+		// the right it gains 8 and column 2 gains 12.5.
+		grad := 4*sign(b) + sign(a)
+		if b == 1 {
+			grad = 4*sign(b) + sign(a)/2 + sign(c)*0.625
+		}
+		tab.grad, tab.hess = append(tab.grad, grad), append(tab.hess, 1)
+	}
+	opt := testOptions()
+	opt.L2, opt.NumLeaves = 0, 4
+	for coupled, want := range map[float64]struct {
+		feature int32
+		gain    float64
+	}{4: {2, 12.5}, 6: {0, 14}} {
+		opt.Costs = &CostOptions{Tradeoff: 1, Coupled: []float64{coupled, 0, 0}}
+		made, _ := grow(t, tab.dataSet(func(int) storage { return narrow }), 1, opt, Gradients{Grad: tab.grad, Hess: tab.hess}, nil)
+		if made.NumLeaves != 4 {
+			t.Fatalf("%d leaves, want 4", made.NumLeaves)
+		}
+		if f, gain := made.SplitFeature[2], float64(made.SplitGain[2]); f != want.feature || math.Abs(gain-want.gain) > 1e-4 {
+			t.Errorf("penalty %g: third split on feature %d with gain %g, want %d with %g", coupled, f, gain, want.feature, want.gain)
+		}
 	}
 }

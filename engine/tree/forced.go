@@ -28,7 +28,8 @@ func (g *Grower) forceSplits(out *Grown) {
 			return
 		}
 		out.leaves[next.leaf].best = s
-		g.split(out, next.leaf)
+		g.expandOne(nil, &out.leaves[next.leaf])
+		g.commit(out, next.leaf)
 		queue = append(queue, pending{next.split.Left, next.leaf}, pending{next.split.Right, len(out.leaves) - 1})
 	}
 }
@@ -51,7 +52,9 @@ func (g *Grower) forcedSplit(l *leaf, f *ForcedSplit) (split, bool) {
 	if s.leftRows == 0 || s.leftRows == l.count() {
 		return noSplit, false
 	}
-	search := &g.searchers[0]
+	w := g.workers.get()
+	defer g.workers.put(w)
+	search := &w.search
 	search.pick, search.monotone = -1, g.opt.monotone(&g.data.Columns[column])
 	terms := search.terms(l, g.key)
 	shift := terms.catShift

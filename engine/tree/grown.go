@@ -14,6 +14,7 @@ type Grown struct {
 	grower *Grower
 	leaves []leaf
 	nodes  []grownNode
+	places [][]int32 // of a linear tree's features among the raw values, by leaf
 }
 
 // grownNode is an inner node: a split by bins.
@@ -128,6 +129,7 @@ func (t *Grown) sum(grad *Gradients) {
 		inner[i] = sums{grad: l.grad + r.grad, hess: l.hess + r.hess, count: l.count + r.count}
 	}
 	t.setValues(leaves, inner)
+	t.renew(leaves)
 }
 
 // setValues sets the values of leaves and nodes, from the root down.
@@ -168,18 +170,24 @@ func (t *Grown) hessian(s sums) float64 {
 // none.
 func (t *Grown) value(s sums, at *standing, parent *float64) float64 {
 	o := &t.grower.opt
-	value := o.leafValue(float64(s.grad)/t.grower.fix.exact.grad, t.hessian(s)+epsilon, at.l2)
-	if parent != nil && o.PathSmooth > epsilon {
-		value = o.smooth(value, at.rows, *parent)
-	}
-	if o.Monotone != nil && o.MonotoneMethod == MonotoneIntermediate {
-		// Other leaves are bounded by this very value.
-		value = at.output
+	value := at.output
+	if !o.fixedValues() {
+		value = o.leafValue(float64(s.grad)/t.grower.fix.exact.grad, t.hessian(s)+epsilon, at.l2)
+		if parent != nil && o.PathSmooth > epsilon {
+			value = o.smooth(value, at.rows, *parent)
+		}
 	}
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		value = 0
 	}
 	return at.limit.clamp(value)
+}
+
+// fixedValues reports whether the values by fixed-point sums are the final
+// ones: the gradients have few levels, or other leaves are bounded by these
+// very values.
+func (o *Options) fixedValues() bool {
+	return o.Quantize != nil || o.Monotone != nil && o.MonotoneMethod != MonotoneBasic
 }
 
 // AddScores adds the tree's values to the scores of rows of a data set that
@@ -200,7 +208,7 @@ func (t *Grown) AddScores(d *dataset.Dataset, rows []uint32, scores []float64) {
 			if rows != nil {
 				r = rows[i]
 			}
-			scores[r] += t.Tree.LeafValue[findLeaf(steps, r)]
+			scores[r] += t.output(d.Raw, findLeaf(steps, r), r)
 		}
 	})
 }

@@ -4,186 +4,181 @@ import (
 	"slices"
 
 	"cloister/engine/dataset"
-	"cloister/engine/parallel"
+	"cloister/engine/internal/prefetch"
 )
 
 // A histogram is a flat array with one packed sum per bin (see quantize.go),
 // column after column at dataset.Column.Offset.
 //
-// The sums are built from rows in two steps that keep every access in the
-// first-level cache. A stretch of rows is visited block by block: the first
-// block's visit brings the rows' cache lines in, the others find them there.
-// Each block adds into a fixed layout of eight lanes of 256 bins (16 KiB), in
-// which the bin's place is a constant plus a byte, so that the compiler drops
-// every bounds check; the lanes are then added to the flat histogram.
+// The sums are built from rows in steps that keep what is worked on in the
+// first-level cache. The words of a stretch of rows are copied together, block
+// by block, while the memory of the next stretch is on its way. Each block adds
+// into a fixed layout of eight lanes of 256 bins (16 KiB), in which the bin's
+// place is a constant plus a byte, so that the compiler drops every bounds
+// check; the lanes then go to the flat histogram.
 const (
-	blockLanes  = 8
-	laneBins    = 256
-	stretchRows = 256
+	blockLanes = 8
+	laneBins   = 256
+	// A stretch has at most mostRows rows, and about stretchWords words.
+	mostRows     = 512
+	leastRows    = 64
+	stretchWords = 1 << 14
 )
 
 type laneSums [blockLanes * laneBins]int64
 
-// workspace is one task's working memory for building a histogram.
-type workspace struct {
-	lanes []laneSums // one per 8-bit block
-	sums  []int64    // flat histogram of the task's share of the rows
-	words []uint64   // the words of a stretch of rows
-}
-
 // builder builds histograms over the rows of a leaf.
 type builder struct {
-	data      *dataset.Dataset
-	pool      *parallel.Pool
-	stride    int
-	workspace []*workspace
-	narrow    int // number of 8-bit blocks
-	lane      []int
+	data    *dataset.Dataset
+	stride  int
+	stretch int // rows
+	narrow  int // number of 8-bit blocks
+	lane    []int
+
+	entryBytes int // of a row's entries, on average
 }
 
-func newBuilder(d *dataset.Dataset, pool *parallel.Pool) *builder {
-	b := &builder{data: d, pool: pool, stride: len(d.Blocks), lane: make([]int, len(d.Blocks))}
+func newBuilder(d *dataset.Dataset) *builder {
+	b := &builder{data: d, stride: len(d.Blocks), lane: make([]int, len(d.Blocks))}
+	if d.Sparse != nil {
+		b.entryBytes = min(1024, 4*len(d.Sparse.Entry)/max(1, d.Rows)+32)
+	}
+	b.stretch = max(leastRows, min(mostRows, stretchWords/max(1, b.stride)))
 	for i := range d.Blocks {
 		if d.Blocks[i].Bits == 8 {
 			b.lane[i] = b.narrow
 			b.narrow++
 		}
 	}
-	b.workspace = make([]*workspace, pool.Threads())
 	return b
 }
 
-func (b *builder) scratchOf(i int) *workspace {
-	if b.workspace[i] == nil {
-		b.workspace[i] = &workspace{lanes: make([]laneSums, b.narrow), words: make([]uint64, stretchRows*b.stride)}
-	}
-	return b.workspace[i]
-}
-
-// minRowsPerTask keeps a task's rows worth the merge of its histogram.
-const minRowsPerTask = 8192
-
-// build sums packed[r] over the given rows into hist, for the blocks and
-// sparse columns in use. A nil rows means all rows of the data set.
-func (b *builder) build(hist []int64, rows []uint32, packed []int64, total int64, use *usage) {
-	n := len(rows)
+// add sums packed[r] over rows lo … hi-1 of the list (nil: of the data set)
+// into hist, for the columns in use; of the others hist has any content. The
+// most frequent bins of sparse columns are left out.
+func (b *builder) add(w *worker, hist []int64, rows []uint32, lo, hi int, packed []int64, use *usage) {
+	b.clear(hist, use)
 	if rows == nil {
-		n = b.data.Rows
-	}
-	clear(hist)
-	tasks := min(b.pool.Threads(), max(1, n/minRowsPerTask))
-	if tasks == 1 {
-		b.addRows(b.scratchOf(0), hist, rows, 0, n, packed, use)
+		b.addRange(w, hist, lo, hi, packed, use)
 	} else {
-		b.pool.Run(tasks, func(t int) {
-			s := b.scratchOf(t)
-			sums := hist
-			if t > 0 {
-				if s.sums == nil {
-					s.sums = make([]int64, len(hist))
-				} else {
-					clear(s.sums)
-				}
-				sums = s.sums
-			}
-			b.addRows(s, sums, rows, n*t/tasks, n*(t+1)/tasks, packed, use)
-		})
-		for t := 1; t < tasks; t++ {
-			for i, v := range b.workspace[t].sums {
-				hist[i] += v
-			}
-		}
-	}
-	b.fillMostFrequent(hist, total, use)
-}
-
-// addRows adds rows lo … hi-1 of the list to hist.
-func (b *builder) addRows(s *workspace, hist []int64, rows []uint32, lo, hi int, packed []int64, use *usage) {
-	if rows == nil {
-		b.addRange(s, hist, lo, hi, packed, use)
-	} else {
-		b.addList(s, hist, rows[lo:hi], packed, use)
+		b.addList(w, hist, rows[lo:hi], packed, use)
 	}
 	for i := range b.data.Blocks {
 		if b.data.Blocks[i].Bits == 8 && use.block[i] {
-			b.flush(&s.lanes[b.lane[i]], i, hist)
+			b.flush(&w.lanes[b.lane[i]], i, hist)
 		}
 	}
 }
 
-func (b *builder) addRange(s *workspace, hist []int64, lo, hi int, packed []int64, use *usage) {
-	for at := lo; at < hi; at += stretchRows {
-		end := min(hi, at+stretchRows)
-		for i := range b.data.Blocks {
-			if !use.block[i] {
-				continue
-			}
-			words := b.data.Words[at*b.stride+i : (end-1)*b.stride+i+1]
-			if b.data.Blocks[i].Bits == 8 {
-				addRange8(&s.lanes[b.lane[i]], words, b.stride, packed[at:end])
-			} else {
-				b.addRange16(hist, i, words, packed[at:end])
-			}
+// clear clears the sums that are added to directly.
+func (b *builder) clear(hist []int64, use *usage) {
+	if b.narrow == len(b.data.Blocks) && !use.sparse {
+		return
+	}
+	for i := range b.data.Columns {
+		c := &b.data.Columns[i]
+		if use.column[i] && (c.Block < 0 || b.data.Blocks[c.Block].Bits != 8) {
+			clear(hist[c.Offset:][:c.Mapper.NumBins])
 		}
+	}
+}
+
+func (b *builder) addRange(w *worker, hist []int64, lo, hi int, packed []int64, use *usage) {
+	for at := lo; at < hi; at += b.stretch {
+		end := min(hi, at+b.stretch)
+		values := packed[at:end]
+		b.gatherRange(w, at, end)
+		b.addWords(w, hist, values, use)
 	}
 	if use.sparse {
 		b.addSparseRange(hist, lo, hi, packed)
 	}
 }
 
-// addList first copies the words of a stretch of rows together: a loop of
-// nothing but loads keeps more cache misses in flight than one that also adds.
-func (b *builder) addList(s *workspace, hist []int64, rows []uint32, packed []int64, use *usage) {
-	var values [stretchRows]int64
-	words := s.words
-	for len(rows) > 0 {
-		part := rows[:min(len(rows), stretchRows)]
+// addList copies the words of a stretch of rows together, block by block, while
+// it asks for the memory of the next stretch.
+func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64, use *usage) {
+	part := rows[:min(len(rows), b.stretch)]
+	b.prefetch(part, packed, use)
+	for len(part) > 0 {
 		rows = rows[len(part):]
-		if b.stride == 4 {
-			gather4(words, b.data.Words, part)
-		} else {
-			gather(words, b.data.Words, b.stride, part)
-		}
+		next := rows[:min(len(rows), b.stretch)]
 		for i, r := range part {
-			values[i] = packed[r]
+			w.values[i] = packed[r]
 		}
-		for i := range b.data.Blocks {
-			if !use.block[i] {
-				continue
-			}
-			if b.data.Blocks[i].Bits == 8 {
-				addRange8(&s.lanes[b.lane[i]], words[i:], b.stride, values[:len(part)])
-			} else {
-				b.addRange16(hist, i, words[i:], values[:len(part)])
-			}
-		}
+		values := w.values[:len(part)]
+		b.gather(w, part)
+		b.prefetch(next, packed, use)
+		b.addWords(w, hist, values, use)
 		if use.sparse {
-			b.addSparseList(hist, part, values[:len(part)])
+			b.addSparseList(hist, part, values)
+		}
+		part = next
+	}
+}
+
+func (b *builder) prefetch(rows []uint32, packed []int64, use *usage) {
+	prefetch.Rows(packed, 1, rows)
+	if use.sparse {
+		prefetch.Rows(b.data.Sparse.RowStart, 1, rows)
+	}
+	prefetch.Rows(b.data.Words, b.stride, rows)
+}
+
+// addWords adds a stretch of rows whose words were gathered.
+func (b *builder) addWords(w *worker, hist []int64, values []int64, use *usage) {
+	for i := range b.data.Blocks {
+		if !use.block[i] {
+			continue
+		}
+		words := w.words[i*b.stretch:][:len(values)]
+		switch block := &b.data.Blocks[i]; {
+		case block.Bits != 8:
+			b.add16(hist, i, words, values)
+		case len(block.Columns) <= 4:
+			add4(&w.lanes[b.lane[i]], words, values)
+		default:
+			add8(&w.lanes[b.lane[i]], words, values)
 		}
 	}
 }
 
-func gather(to, words []uint64, stride int, rows []uint32) {
-	for _, r := range rows {
-		copy(to[:stride], words[int(r)*stride:])
-		to = to[stride:]
+// gatherRange is gather for consecutive rows.
+func (b *builder) gatherRange(w *worker, lo, hi int) {
+	words := b.data.Words[lo*b.stride : hi*b.stride]
+	for k := range b.stride {
+		to := w.words[k*b.stretch:][:hi-lo]
+		at := k
+		for i := range to {
+			to[i] = words[at]
+			at += b.stride
+		}
 	}
 }
 
-func gather4(to, words []uint64, rows []uint32) {
+// gather copies the words of rows, block after block.
+func (b *builder) gather(w *worker, rows []uint32) {
+	if b.stride == 4 {
+		w0, w1 := w.words[0*b.stretch:][:len(rows)], w.words[1*b.stretch:][:len(rows)]
+		w2, w3 := w.words[2*b.stretch:][:len(rows)], w.words[3*b.stretch:][:len(rows)]
+		for i, r := range rows {
+			from := (*[4]uint64)(b.data.Words[int(r)*4:])
+			w0[i], w1[i], w2[i], w3[i] = from[0], from[1], from[2], from[3]
+		}
+		return
+	}
 	for i, r := range rows {
-		from, at := (*[4]uint64)(words[int(r)*4:]), (*[4]uint64)(to[i*4:])
-		w0, w1, w2, w3 := from[0], from[1], from[2], from[3]
-		at[0], at[1], at[2], at[3] = w0, w1, w2, w3
+		for k, v := range b.data.Words[int(r)*b.stride:][:b.stride] {
+			w.words[k*b.stretch+i] = v
+		}
 	}
 }
 
-// addRange8 adds consecutive rows to the eight lanes of a block.
-func addRange8(h *laneSums, words []uint64, stride int, packed []int64) {
-	at := 0
-	for _, v := range packed {
-		w := words[at]
-		at += stride
+// add8 adds rows to the eight lanes of a block.
+func add8(h *laneSums, words []uint64, packed []int64) {
+	words = words[:len(packed)]
+	for i, v := range packed {
+		w := words[i]
 		h[0*laneBins+int(uint8(w))] += v
 		h[1*laneBins+int(uint8(w>>8))] += v
 		h[2*laneBins+int(uint8(w>>16))] += v
@@ -192,6 +187,18 @@ func addRange8(h *laneSums, words []uint64, stride int, packed []int64) {
 		h[5*laneBins+int(uint8(w>>40))] += v
 		h[6*laneBins+int(uint8(w>>48))] += v
 		h[7*laneBins+int(w>>56)] += v
+	}
+}
+
+// add4 is add8 for a block of at most four columns.
+func add4(h *laneSums, words []uint64, packed []int64) {
+	words = words[:len(packed)]
+	for i, v := range packed {
+		w := words[i]
+		h[0*laneBins+int(uint8(w))] += v
+		h[1*laneBins+int(uint8(w>>8))] += v
+		h[2*laneBins+int(uint8(w>>16))] += v
+		h[3*laneBins+int(uint8(w>>24))] += v
 	}
 }
 
@@ -208,22 +215,17 @@ func (b *builder) flush(h *laneSums, block int, hist []int64) {
 		}
 		c := &b.data.Columns[columns[lane]]
 		sums = sums[:c.Mapper.NumBins]
-		out := hist[c.Offset:][:len(sums)]
-		for i, v := range sums {
-			out[i] += v
-		}
+		copy(hist[c.Offset:], sums)
 		clear(sums)
 	}
 }
 
-func (b *builder) addRange16(hist []int64, block int, words []uint64, packed []int64) {
-	columns := b.data.Blocks[block].Columns
-	for lane, c := range columns {
+func (b *builder) add16(hist []int64, block int, words []uint64, packed []int64) {
+	for lane, c := range b.data.Blocks[block].Columns {
 		out := hist[b.data.Columns[c].Offset:]
-		at, shift := 0, uint(16*lane)
-		for _, v := range packed {
-			out[uint16(words[at]>>shift)] += v
-			at += b.stride
+		shift := uint(16 * lane)
+		for i, v := range packed {
+			out[uint16(words[i]>>shift)] += v
 		}
 	}
 }
@@ -241,34 +243,35 @@ func (b *builder) addSparseRange(hist []int64, lo, hi int, packed []int64) {
 	}
 }
 
+// sparseStretch is the number of rows whose entries are fetched together.
+const sparseStretch = 32
+
+// addSparseList adds the entries of rows while those of the next ones are on
+// their way.
 func (b *builder) addSparseList(hist []int64, rows []uint32, packed []int64) {
 	s := b.data.Sparse
-	for i, r := range rows {
-		v := packed[i]
-		for _, e := range s.Entry[s.RowStart[r]:s.RowStart[r+1]] {
-			hist[e] += v
+	var places [sparseStretch]uint32
+	b.fetchSparse(rows[:min(len(rows), sparseStretch)], &places)
+	for len(rows) > 0 {
+		n := min(len(rows), sparseStretch)
+		b.fetchSparse(rows[n:min(len(rows), 2*sparseStretch)], &places)
+		for i, r := range rows[:n] {
+			v := packed[i]
+			for _, e := range s.Entry[s.RowStart[r]:s.RowStart[r+1]] {
+				hist[e] += v
+			}
 		}
+		rows, packed = rows[n:], packed[n:]
 	}
 }
 
-// fillMostFrequent derives the sums of the sparse columns' most frequent
-// bins, which are not stored, from the total over the leaf.
-func (b *builder) fillMostFrequent(hist []int64, total int64, use *usage) {
-	if !use.sparse {
-		return
+// fetchSparse asks for as many bytes of rows' entries as rows have on average.
+func (b *builder) fetchSparse(rows []uint32, places *[sparseStretch]uint32) {
+	s := b.data.Sparse
+	for i, r := range rows {
+		places[i] = uint32(s.RowStart[r])
 	}
-	for _, i := range b.data.Sparse.Columns {
-		if !use.column[i] {
-			continue
-		}
-		c := &b.data.Columns[i]
-		out := hist[c.Offset:][:c.Mapper.NumBins]
-		rest := total
-		for _, v := range out {
-			rest -= v
-		}
-		out[c.Mapper.MostFreqBin] += rest
-	}
+	prefetch.Places(s.Entry, b.entryBytes, places[:len(rows)])
 }
 
 // usage says which columns take part in a search for splits.

@@ -77,14 +77,20 @@ type span struct {
 
 // fullSpan is that of a leaf without a split on the column above it.
 func fullSpan(d *dataset.Dataset, column int) span {
-	m := d.Columns[column].Mapper
-	s := span{column: column, hi: m.NumBins - 1, missing: missingBin(m) >= 0}
-	switch {
-	case m.Categorical:
+	s := numericalSpan(d, column)
+	if m := d.Columns[column].Mapper; m.Categorical {
 		for b := range m.NumBins {
 			s.bins = setBit(s.bins, b)
 		}
-	case m.Missing == dataset.MissingNaN:
+	}
+	return s
+}
+
+// numericalSpan is fullSpan without the bits of categories.
+func numericalSpan(d *dataset.Dataset, column int) span {
+	m := d.Columns[column].Mapper
+	s := span{column: column, hi: m.NumBins - 1, missing: missingBin(m) >= 0}
+	if m.Missing == dataset.MissingNaN && !m.Categorical {
 		s.hi--
 	}
 	return s
@@ -130,8 +136,8 @@ func (s *span) overlaps(t *span) bool {
 	return s.bins == nil && (max(s.lo, t.lo) <= min(s.hi, t.hi) || s.missing && t.missing)
 }
 
-// setBoxes derives the children's boxes from their parent's. Only the
-// intermediate method compares leaves that are not siblings.
+// setBoxes derives the children's boxes from their parent's. The basic method
+// does without: it compares no leaves but siblings.
 func (g *Grower) setBoxes(parent, left, right *leaf, s *split) {
 	if g.opt.Monotone == nil || g.opt.MonotoneMethod == MonotoneBasic {
 		return
@@ -144,6 +150,9 @@ func (g *Grower) setBoxes(parent, left, right *leaf, s *split) {
 		left.box, right.box = append(left.box, full), append(right.box, full)
 	}
 	left.box[at], right.box[at] = left.box[at].divide(s)
+	if g.opt.MonotoneMethod == MonotoneAdvanced {
+		g.settle(parent, left, right, s)
+	}
 }
 
 // parts returns the spans of two leaves on the only column that parts them.
@@ -171,6 +180,10 @@ func (g *Grower) boundOthers(leaves []leaf, at int) {
 	if g.opt.Monotone == nil || g.opt.MonotoneMethod == MonotoneBasic {
 		return
 	}
+	if g.opt.MonotoneMethod == MonotoneAdvanced {
+		g.meetOthers(leaves, at)
+		return
+	}
 	last := len(leaves) - 1
 	for i := range leaves[:last] {
 		if i == at {
@@ -187,15 +200,7 @@ func (g *Grower) boundOthers(leaves []leaf, at int) {
 
 // boundBy bounds a leaf by another one's value, and reports a change.
 func (g *Grower) boundBy(l, by *leaf) bool {
-	own, theirs := parts(l.box, by.box)
-	if own == nil {
-		return false
-	}
-	sign := int(g.opt.monotone(&g.data.Columns[own.column]))
-	if own.lo < theirs.lo {
-		sign = -sign
-	}
-	switch {
+	switch sign, _ := g.bears(l.box, by.box); {
 	case sign > 0:
 		return l.limit.raise(by.output)
 	case sign < 0:
@@ -205,10 +210,10 @@ func (g *Grower) boundBy(l, by *leaf) bool {
 }
 
 func (g *Grower) searchAgain(l *leaf) {
-	if l.hist == nil {
-		l.hist = g.take()
-		g.fill(l, false)
-	}
 	l.best = noSplit
-	g.search(l)
+	if l.hist == nil {
+		g.prepare(nil, l, false)
+		return
+	}
+	g.search(nil, pair{leaf: l, complete: true})
 }

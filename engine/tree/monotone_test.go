@@ -1,9 +1,12 @@
 package tree
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"cloister/engine/parallel"
 )
 
 // signs constrains columns of every kind but those whose zeros are missing
@@ -24,9 +27,11 @@ func TestMonotone(t *testing.T) {
 	smooth.PathSmooth, smooth.MonotonePenalty, smooth.MaxDeltaStep = 30, 1.5, 30
 	basic := monotoneOptions(MonotoneBasic)
 	basic.PathSmooth, basic.L1 = 5, 10
+	advanced := smooth
+	advanced.MonotoneMethod = MonotoneAdvanced
 	for name, opt := range map[string]Options{
 		"basic": monotoneOptions(MonotoneBasic), "intermediate": monotoneOptions(MonotoneIntermediate),
-		"intermediate, smooth": smooth, "basic, smooth": basic,
+		"intermediate, smooth": smooth, "basic, smooth": basic, "advanced": monotoneOptions(MonotoneAdvanced), "advanced, smooth": advanced,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -80,10 +85,10 @@ func checkMonotone(t *testing.T, seed uint64, opt Options) (splits int) {
 	return splits
 }
 
-// The intermediate method restricts less: it fits better on the whole.
-func TestIntermediateRestrictsLess(t *testing.T) {
+// The methods restrict less and less: trees fit better on the whole.
+func TestMonotoneMethodsRestrictLess(t *testing.T) {
 	t.Parallel()
-	var loss [2]float64
+	var loss [3]float64
 	for seed := range uint64(10) {
 		tab := randomTable(70+seed, 3000, len(signs))
 		d := tab.dataSet(func(int) storage { return narrow })
@@ -95,9 +100,54 @@ func TestIntermediateRestrictsLess(t *testing.T) {
 			}
 		}
 	}
-	if loss[MonotoneIntermediate] >= loss[MonotoneBasic] {
-		t.Errorf("loss %g with the intermediate method, %g with the basic one", loss[MonotoneIntermediate], loss[MonotoneBasic])
+	if loss[MonotoneIntermediate] >= loss[MonotoneBasic] || loss[MonotoneAdvanced] >= loss[MonotoneIntermediate] {
+		t.Errorf("losses %g: each method should have less than the one before", loss)
 	}
+}
+
+// TestAdvancedGains compares the gains that were found with bounds for every
+// threshold with those of the values that the leaves got.
+func TestAdvancedGains(t *testing.T) {
+	t.Parallel()
+	bounded := 0
+	for seed := range uint64(30) {
+		tab := randomTable(90+seed, 3000, len(signs))
+		d := tab.dataSet(func(int) storage { return narrow })
+		pool := parallel.New(2)
+		g := NewGrower(d, pool, monotoneOptions(MonotoneAdvanced))
+		made, err := g.Grow(context.Background(), Gradients{Grad: tab.grad, Hess: tab.hess, Key: seed}, nil, nil)
+		pool.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var gain func(at int32) (total int64, value, gained float64)
+		gain = func(at int32) (total int64, value, gained float64) {
+			if at < 0 {
+				l := &made.leaves[^at]
+				return l.total, l.output, g.gainOf(l.total, l.l2, l.output)
+			}
+			n := &made.nodes[at]
+			left, v, a := gain(n.left)
+			right, w, b := gain(n.right)
+			total = left + right
+			shift := g.opt.leafGain(g.fix.grad(total), g.fix.hess(total)+2*epsilon, g.opt.L2)
+			if got := a + b - shift; !n.categorical && math.Abs(got-n.gain) > 1e-9*(math.Abs(shift)+n.gain) {
+				t.Errorf("seed %d: node %d has the gain %g, its children's values %g and %g give %g", seed, at, n.gain, v, w, got)
+			}
+			if v != g.outputOf(left, n.l2) || w != g.outputOf(right, n.l2) {
+				bounded++
+			}
+			return total, n.at.output, g.gainOf(total, n.at.l2, n.at.output)
+		}
+		gain(0)
+	}
+	if bounded < 50 {
+		t.Errorf("only %d splits have a bounded child", bounded)
+	}
+}
+
+func (g *Grower) gainOf(packed int64, l2, value float64) float64 {
+	return g.opt.gainAt(g.fix.grad(packed), g.fix.hess(packed)+epsilon, l2, value)
 }
 
 func TestMonotonePenalty(t *testing.T) {

@@ -49,6 +49,9 @@ type Options struct {
 	// depths below it they are hardly used, further down more and more.
 	MonotonePenalty float64
 
+	// Quantize rounds gradients to few levels; nil for not.
+	Quantize *QuantizeOptions
+
 	// HistogramMemory bounds the memory, in bytes, of the histograms that are
 	// kept for subtraction; it cannot change the tree. 0 means 1 GiB.
 	HistogramMemory int
@@ -63,4 +66,7 @@ const (
 	// MonotoneIntermediate bounds a leaf by the values of the leaves it is to
 	// be compared with, and follows them when they are split.
 	MonotoneIntermediate
+	// MonotoneAdvanced bounds only those parts of a leaf next to which the
+	// leaves lie that it is to be compared with.
+	MonotoneAdvanced
 )

@@ -31,12 +31,19 @@ var optionSets = map[string]func(*Options){
 			Right: &ForcedSplit{Feature: 2, Threshold: 3, Left: &ForcedSplit{Feature: 5, Threshold: 1}},
 		}
 	},
+	"quantized": func(o *Options) { o.Quantize = &QuantizeOptions{Bins: 4, Stochastic: true, Seed: 5} },
+	"quantized, renewed": func(o *Options) {
+		o.Quantize, o.PathSmooth = &QuantizeOptions{Bins: 16, Renew: true}, 2
+	},
 	"monotone basic": func(o *Options) {
 		o.Monotone, o.MonotonePenalty = []int8{1, -1, 1, 0, 0, -1, 1, 0, 1, 0, 0}, 0.5
 	},
 	"monotone intermediate": func(o *Options) {
 		o.Monotone, o.MonotoneMethod = []int8{1, 0, -1, 0, 0, -1, 1, 0, 1, 0, 0}, MonotoneIntermediate
 		o.PathSmooth = 3
+	},
+	"monotone advanced": func(o *Options) {
+		o.Monotone, o.MonotoneMethod = []int8{1, 0, -1, 0, 0, -1, 1, 0, 1, 0, 0}, MonotoneAdvanced
 	},
 }
 
@@ -98,7 +105,7 @@ func TestFeatureFractionByNode(t *testing.T) {
 	counts := make([]int, 10)
 	for i := range draws {
 		g.key = uint64(i / 50)
-		l := leaf{parent: i % 50, right: i%2 == 0}
+		l := leaf{id: uint64(i % 50)}
 		g.drawColumns(&l)
 		n := 0
 		for c, in := range l.drawn {

@@ -16,16 +16,19 @@ type binLookup struct {
 
 	bytes []uint8 // the column alone, if there is a copy
 
+	list *sparseColumn // the rows of a sparse column, if there is a copy
+
 	sparse     *dataset.SparseRows
 	offset     uint32
 	bins       uint32
 	mostFreq   uint32
 	missingBin int // bin of missing values, or -1
+	rows       int // of the data set
 }
 
 func newBinLookup(d *dataset.Dataset, column int) binLookup {
 	c := &d.Columns[column]
-	l := binLookup{offset: c.Offset, bins: uint32(c.Mapper.NumBins), mostFreq: c.Mapper.MostFreqBin, missingBin: missingBin(c.Mapper)}
+	l := binLookup{offset: c.Offset, bins: uint32(c.Mapper.NumBins), mostFreq: c.Mapper.MostFreqBin, missingBin: missingBin(c.Mapper), rows: d.Rows}
 	if c.Block < 0 {
 		l.sparse = d.Sparse
 		return l
@@ -85,39 +88,53 @@ func directions(table []uint8, s *split, l *binLookup, categorical bool) []uint8
 	return table
 }
 
-// partitioner divides the rows of a leaf, keeping their order.
+// partitioner divides the rows of a leaf of many rows, keeping their order.
 type partitioner struct {
 	pool   *parallel.Pool
 	spare  []uint32
-	table  []uint8
 	counts []int
 }
 
 const partitionChunk = 1 << 14
 
-// divide reorders rows so that those going left come first and returns how
-// many they are.
-func (p *partitioner) divide(rows []uint32, l *binLookup, s *split, categorical bool) int {
-	p.table = directions(p.table, s, l, categorical)
-	if len(p.spare) < len(rows) {
-		p.spare = make([]uint32, len(rows))
+// divide reorders the rows of a leaf so that those going left come first and
+// returns how many they are. It works with a worker alone, with nil with all
+// threads.
+func (g *Grower) divide(w *worker, rows []uint32, s *split) int {
+	lookup := newBinLookup(g.data, s.column)
+	lookup.bytes = g.bytes[s.column]
+	if lookup.sparse != nil {
+		lookup.list = &g.sparse[s.column]
 	}
-	if len(rows) <= 2*partitionChunk || p.pool.Threads() == 1 {
-		spare := p.spare[:len(rows)]
-		left := divideInto(rows, spare, l, p.table)
-		copy(rows[left:], spare[:len(rows)-left])
-		return left
+	categorical := g.data.Columns[s.column].Mapper.Categorical
+	if w == nil && len(rows) > 2*partitionChunk {
+		table := directions(nil, s, &lookup, categorical)
+		return g.divideTogether(rows, &lookup, table)
 	}
-	return p.divideParallel(rows, l)
+	if w == nil {
+		w = g.workers.get()
+		defer g.workers.put(w)
+	}
+	w.table = directions(w.table, s, &lookup, categorical)
+	w.spare = slices.Grow(w.spare[:0], len(rows))
+	spare := w.spare[:len(rows)]
+	left := w.divideInto(rows, spare, &lookup, w.table)
+	copy(rows[left:], spare[:len(rows)-left])
+	return left
 }
 
-// divideParallel divides chunks side by side, then moves their parts to where
+// divideTogether divides chunks side by side, then moves their parts to where
 // they belong.
-func (p *partitioner) divideParallel(rows []uint32, l *binLookup) int {
+func (g *Grower) divideTogether(rows []uint32, l *binLookup, table []uint8) int {
+	p := &g.part
 	chunks := (len(rows) + partitionChunk - 1) / partitionChunk
 	p.counts = slices.Grow(p.counts[:0], chunks+1)[:chunks+1]
+	p.spare = slices.Grow(p.spare[:0], len(rows))
+	spare := p.spare[:len(rows)]
 	p.pool.Chunks(len(rows), partitionChunk, func(c, lo, hi int) {
-		p.counts[c] = divideInto(rows[lo:hi], p.spare[lo:hi], l, p.table)
+		w := g.workers.get()
+		defer g.workers.put(w)
+		p.counts[c] = w.divideInto(rows[lo:hi], spare[lo:hi], l, table)
 	})
 	left := 0
 	for c := range chunks {
@@ -135,30 +152,55 @@ func (p *partitioner) divideParallel(rows []uint32, l *binLookup) int {
 	}
 	p.pool.Chunks(len(rows), partitionChunk, func(c, lo, hi int) {
 		nLeft := p.counts[c+1] - p.counts[c]
-		copy(rows[left+lo-p.counts[c]:], p.spare[lo:hi-nLeft])
+		copy(rows[left+lo-p.counts[c]:], spare[lo:hi-nLeft])
 	})
 	return left
 }
 
+// merge undoes a division into nLeft rows and the others.
+func (p *partitioner) merge(rows []uint32, nLeft int) {
+	p.spare = append(p.spare[:0], rows[:nLeft]...)
+	left, right := p.spare, rows[nLeft:]
+	for i := range rows {
+		if len(left) > 0 && (len(right) == 0 || left[0] < right[0]) {
+			rows[i], left = left[0], left[1:]
+		} else {
+			rows[i], right = right[0], right[1:]
+		}
+	}
+}
+
 // divideInto keeps the left rows at the start of rows and puts the right ones
 // at the start of spare.
-func divideInto(rows, spare []uint32, l *binLookup, table []uint8) int {
+func (w *worker) divideInto(rows, spare []uint32, l *binLookup, table []uint8) int {
+	switch {
+	case l.bytes != nil:
+		return divideBytes(rows, spare, l.bytes, table)
+	case l.list != nil && len(rows) > 0:
+		from, to := l.list.within(rows[0], rows[len(rows)-1])
+		if to-from <= maxMarks*len(rows) {
+			return w.divideMarked(rows, spare, l, from, to, table)
+		}
+	}
 	left, right := 0, 0
 	spare = spare[:len(rows)]
-	if l.bytes != nil {
-		var full [256]uint8
-		copy(full[:], table)
-		for _, r := range rows {
-			goes := int(full[l.bytes[r]])
-			rows[left] = r
-			spare[right] = r
-			left += goes
-			right += 1 - goes
-		}
-		return left
-	}
 	for _, r := range rows {
 		goes := int(table[l.bin(r)])
+		rows[left] = r
+		spare[right] = r
+		left += goes
+		right += 1 - goes
+	}
+	return left
+}
+
+func divideBytes(rows, spare []uint32, bins, table []uint8) int {
+	var full [256]uint8
+	copy(full[:], table)
+	left, right := 0, 0
+	spare = spare[:len(rows)]
+	for _, r := range rows {
+		goes := int(full[bins[r]])
 		rows[left] = r
 		spare[right] = r
 		left += goes

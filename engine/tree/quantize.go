@@ -39,6 +39,7 @@ type fixed struct {
 	hessMask  int64
 	gradScale float64 // real = fixed × scale
 	hessScale float64
+	discrete  bool // the gradients have few levels: see discretize.go
 	exact     exact
 }
 

@@ -8,7 +8,7 @@ type Scorer struct{ grown Grown }
 
 // Scorer returns the tree's scorer.
 func (t *Grown) Scorer() *Scorer {
-	return &Scorer{Grown{Tree: t.Tree, grower: t.grower, nodes: t.nodes}}
+	return &Scorer{Grown{Tree: t.Tree, grower: t.grower, nodes: t.nodes, places: t.places}}
 }
 
 // AddScores adds the tree's values to the scores of all rows of a data set

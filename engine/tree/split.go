@@ -43,11 +43,13 @@ type searcher struct {
 	opt  *Options
 	fix  *fixed
 
-	special  bool   // the gain of a split is not the plain formula
-	shaped   bool   // values depend on more than a node's sums
-	feature  uint64 // of the column that is searched
-	pick     int    // the only threshold to try on the column, or -1
-	monotone int8   // how values must follow the column
+	plain    bool            // of two columns the one with the greater gain is better
+	special  bool            // the gain of a split is not the plain formula
+	shaped   bool            // values depend on more than a node's sums
+	feature  uint64          // of the column that is searched
+	pick     int             // the only threshold to try on the column, or -1
+	monotone int8            // how values must follow the column
+	edges    thresholdBounds // the column's, by MonotoneAdvanced
 
 	costs *costs   // nil for none
 	order []catBin // working memory of the categorical search
@@ -55,6 +57,7 @@ type searcher struct {
 
 func newSearcher(d *dataset.Dataset, opt *Options, fix *fixed) searcher {
 	s := searcher{data: d, opt: opt, fix: fix, pick: -1, shaped: opt.shaped()}
+	s.plain = opt.FeatureContri == nil && opt.Costs == nil && opt.Monotone == nil
 	s.special = s.shaped || opt.ExtraTrees || opt.L1 != 0 || opt.MaxDeltaStep > 0
 	return s
 }
@@ -71,19 +74,24 @@ type leafTerms struct {
 	floor     float64 // shift - noise: gains from here on may be gains
 	catShift  float64 // the same for splits of categories
 	catFloor  float64
-	hessLeast int64    // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
-	hessMost  int64    // and the most, so that the other child has the least
-	least     int      // least rows of a child
-	output    float64  // value of the leaf
-	limit     bounds   // of its children's values
-	penalty   float64  // factor on gains of splits on monotone features
-	members   []uint32 // its rows, for costs
-	draw      uint64   // random bits of tree and leaf, for extra_trees
+	hessLeast int64   // least fixed-point hessian of a child, by min_sum_hessian_in_leaf
+	hessMost  int64   // and the most, so that the other child has the least
+	least     int     // least rows of a child
+	output    float64 // value of the leaf
+	limit     bounds  // of its children's values
+	box       []span
+	around    []neighbour  // what makes limit, by MonotoneAdvanced
+	memo      []columnMemo // nil for none
+	penalty   float64      // factor on gains of splits on monotone features
+	members   []uint32     // its rows, for costs
+	draw      uint64       // random bits of tree and leaf, for extra_trees
+	may       sieve
+	scan      scan
 }
 
 func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	total, count := l.total, l.count()
-	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, penalty: 1}
+	t := leafTerms{total: total, count: count, output: l.output, limit: l.limit, box: l.box, around: l.around, memo: l.memo, penalty: 1}
 	t.grad = s.fix.grad(total)
 	t.hess = s.fix.hess(total) + 2*epsilon
 	if h := total & s.fix.hessMask; h > 0 {
@@ -91,7 +99,7 @@ func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	}
 	s.setShift(&t)
 	if s.opt.ExtraTrees {
-		t.draw = random.Hash(s.opt.ExtraSeed, streamThresholds, key, l.id())
+		t.draw = random.Hash(s.opt.ExtraSeed, streamThresholds, key, l.id)
 	}
 	if s.opt.Monotone != nil {
 		t.penalty = monotonePenalty(s.opt.MonotonePenalty, l.depth)
@@ -99,6 +107,8 @@ func (s *searcher) terms(l *leaf, key uint64) leafTerms {
 	t.hessLeast = s.leastHess()
 	t.hessMost = total&s.fix.hessMask - t.hessLeast
 	t.least = max(1, s.opt.MinDataInLeaf)
+	t.may = s.newSieve()
+	t.scan = s.scanOf(&t)
 	return t
 }
 
@@ -124,15 +134,25 @@ func (s *searcher) setShift(t *leafTerms) {
 // floating point. Gains below it are not worth a split: without it leaves whose
 // rows all have the same gradient would be split for nothing.
 func (s *searcher) noise(t *leafTerms) float64 {
+	if s.fix.discrete {
+		return float64(1e-12 * math.Abs(t.shift)) // the levels are what is to be fitted
+	}
 	perRow := t.hess / float64(t.count)
 	units := float64(8*s.fix.gradScale*s.fix.gradScale) / (perRow + s.opt.L2/float64(t.count))
 	return units + float64(1e-12*math.Abs(t.shift))
 }
 
+// above is a value that gains must exceed to be better than a split that was
+// found: a little less than its gain, for rounding.
+func (s *searcher) above(found *split, t *leafTerms) float64 {
+	gain := found.gain + t.shift
+	return gain - float64(math.Abs(gain)*1e-12)
+}
+
 // rows estimates the number of rows of a bin from its sum of hessians. It is
 // exact when hessians are constant, and nearly so while a bin has few rows,
 // since it is rounded; sums of such estimates are what LightGBM compares with
-// min_data_in_leaf.
+// min_data_in_leaf, or an estimate from the sum if hessians have few levels.
 func (t *leafTerms) rows(packed, mask int64) int {
 	return int(float64(float64(packed&mask)*t.perHess) + 0.5)
 }
@@ -151,49 +171,19 @@ func (s *searcher) leastHess() int64 {
 // column may gain nothing in a leaf (one that is constant within queries, whose
 // gradients sum to zero) and much below it.
 func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (splittable bool) {
-	c := &s.data.Columns[column]
-	m := c.Mapper
-	h := hist[c.Offset:][:m.NumBins]
-	s.feature = uint64(c.Feature)
-	s.monotone = s.opt.monotone(c)
-	s.draw(t, m.NumBins-2)
-	var got split
-	switch {
-	case m.Categorical:
-		got = s.categorical(h, t)
-	case m.NumBins > 2 && m.Missing == dataset.MissingZero:
-		got = s.fromRight(h, t, int(m.DefaultBin))
-		if other := s.fromLeft(h, t, int(m.DefaultBin)); other.gain > got.gain {
-			got = other
-		}
-	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
-		got = s.fromRight(h[:m.NumBins-1], t, -1)
-		if other := s.fromLeft(h, t, -1); other.gain > got.gain {
-			got = other
-		}
-	default:
-		got = s.fromRight(h, t, -1)
-		switch m.Missing {
-		case dataset.MissingNaN:
-			got.defaultLeft = false
-		case dataset.MissingZero:
-			// Two bins: missing values go with the bin they lie in.
-			got.defaultLeft = m.DefaultBin <= got.threshold
-		case dataset.MissingNone:
-		}
+	if s.plain {
+		return s.bestPlain(column, hist, t, found)
 	}
+	got := s.bestOn(column, hist, t)
 	if math.IsInf(got.gain, -1) {
 		return false
 	}
-	got.column = column
 	if got.gain <= t.noise {
 		return true
 	}
-	if s.opt.FeatureContri != nil {
-		got.gain *= s.opt.FeatureContri[c.Feature]
-	}
+	got.gain = s.contribution(column, got.gain)
 	if s.costs != nil {
-		got.gain -= s.costs.of(column, c.Feature, t.members)
+		got.gain -= s.costs.of(column, s.data.Columns[column].Feature, t.members)
 	}
 	if s.monotone != 0 {
 		got.gain *= t.penalty
@@ -204,78 +194,73 @@ func (s *searcher) best(column int, hist []int64, t *leafTerms, found *split) (s
 	return true
 }
 
-// fromRight tries the thresholds from the greatest down, gathering the right
-// child; bins that are left out (the skipped default bin, and the bin of NaN
-// beyond h) go left with the default direction.
-func (s *searcher) fromRight(h []int64, t *leafTerms, skip int) split {
-	best := noSplit
-	bestGain := t.floor
-	mask := s.fix.hessMask
-	var right int64
-	count := 0
-	for bin := len(h) - 1; bin >= 1; bin-- {
-		if bin == skip {
-			continue
-		}
-		right += h[bin]
-		count += t.rows(h[bin], mask)
-		hess := right & mask
-		if count < t.least || hess < t.hessLeast {
-			continue
-		}
-		if t.count-count < t.least || hess > t.hessMost {
-			break
-		}
-		var gain float64
-		if s.special {
-			gain = s.specialGain(t, t.total-right, t.count-count, bin-1)
-		} else {
-			gain = s.gain(t, right)
-		}
-		if gain > bestGain {
-			bestGain = gain
-			best = split{
-				gain: gain - t.shift, threshold: uint32(bin - 1), defaultLeft: true,
-				left: t.total - right, leftRows: t.count - count, l2: s.opt.L2,
-			}
-		}
+// contribution is the gain of a split on a column by feature_contri.
+func (s *searcher) contribution(column int, gain float64) float64 {
+	if s.opt.FeatureContri == nil {
+		return gain
 	}
-	return best
+	return float64(gain * s.opt.FeatureContri[s.data.Columns[column].Feature])
 }
 
-// fromLeft tries the thresholds from the least up, gathering the left child;
-// what is left out goes right.
-func (s *searcher) fromLeft(h []int64, t *leafTerms, skip int) split {
-	best := noSplit
-	bestGain := t.floor
-	mask := s.fix.hessMask
-	var left int64
-	count := 0
-	for bin := range len(h) - 1 {
-		if bin == skip {
-			continue
-		}
-		left += h[bin]
-		count += t.rows(h[bin], mask)
-		hess := left & mask
-		if count < t.least || hess < t.hessLeast {
-			continue
-		}
-		if t.count-count < t.least || hess > t.hessMost {
-			break
-		}
-		var gain float64
-		if s.special {
-			gain = s.specialGain(t, left, count, bin)
-		} else {
-			gain = s.gain(t, left)
-		}
-		if gain > bestGain {
-			bestGain = gain
-			best = split{gain: gain - t.shift, threshold: uint32(bin), left: left, leftRows: count, l2: s.opt.L2}
+// bestPlain is best where of two splits the one with the greater gain is better.
+// A column that gains less than another one is of no interest then, but it must
+// be known whether it can divide the leaf at all.
+func (s *searcher) bestPlain(column int, hist []int64, t *leafTerms, found *split) (splittable bool) {
+	c := &s.data.Columns[column]
+	m := c.Mapper
+	h := hist[c.Offset:][:m.NumBins]
+	s.begin(c, t)
+	var got split
+	switch {
+	case m.Categorical:
+		got = s.categorical(h, t)
+	case m.NumBins <= fewBins && m.Missing == dataset.MissingNone && !t.may.off:
+		return s.few(column, h, t, found)
+	default:
+		above := max(t.floor, s.above(found, t))
+		got = s.numerical(column, h, t, above, false)
+		if above > t.floor && math.IsInf(got.gain, -1) {
+			return !math.IsInf(s.numerical(column, h, t, t.floor, true).gain, -1)
 		}
 	}
-	return best
+	if math.IsInf(got.gain, -1) {
+		return false
+	}
+	got.column = column
+	if got.gain > t.noise && got.better(found) {
+		*found = got
+	}
+	return true
+}
+
+// begin prepares the search of a column.
+func (s *searcher) begin(c *dataset.Column, t *leafTerms) {
+	s.feature = uint64(c.Feature)
+	s.monotone = s.opt.monotone(c)
+	s.draw(t, c.Mapper.NumBins-2)
+}
+
+// bestOn finds the best split on a column by its gain alone.
+func (s *searcher) bestOn(column int, hist []int64, t *leafTerms) split {
+	c := &s.data.Columns[column]
+	h := hist[c.Offset:][:c.Mapper.NumBins]
+	s.begin(c, t)
+	s.edges.clear()
+	memo := s.memoOf(column, t)
+	if memo != nil && memo.best.column == column {
+		return memo.best
+	}
+	var got split
+	if c.Mapper.Categorical {
+		got = s.categorical(h, t)
+	} else {
+		got = s.numerical(column, h, t, t.floor, false)
+	}
+	got.column = column
+	if memo != nil {
+		memo.best = got
+	}
+	return got
 }
 
 // gain is the objective's improvement when the leaf is divided into rows with
@@ -295,10 +280,16 @@ func (s *searcher) specialGain(t *leafTerms, left int64, rows, threshold int) fl
 	if s.pick >= 0 && s.pick != threshold {
 		return math.Inf(-1)
 	}
-	return s.childrenGain(t, left, rows, s.opt.L2)
+	leftLimit, rightLimit := s.edges.at(threshold, t.limit)
+	return s.boundedGain(t, left, rows, s.opt.L2, leftLimit, rightLimit)
 }
 
 func (s *searcher) childrenGain(t *leafTerms, left int64, rows int, l2 float64) float64 {
+	return s.boundedGain(t, left, rows, l2, t.limit, t.limit)
+}
+
+// boundedGain is the gain of children whose values have bounds of their own.
+func (s *searcher) boundedGain(t *leafTerms, left int64, rows int, l2 float64, leftLimit, rightLimit bounds) float64 {
 	right := t.total - left
 	g, h := s.fix.grad(left), s.fix.hess(left)+epsilon
 	g2, h2 := s.fix.grad(right), s.fix.hess(right)+epsilon
@@ -306,8 +297,8 @@ func (s *searcher) childrenGain(t *leafTerms, left int64, rows int, l2 float64) 
 	if !s.shaped {
 		return o.leafGain(g, h, l2) + o.leafGain(g2, h2, l2)
 	}
-	v := t.limit.clamp(o.smooth(o.leafValue(g, h, l2), rows, t.output))
-	v2 := t.limit.clamp(o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output))
+	v := leftLimit.clamp(o.smooth(o.leafValue(g, h, l2), rows, t.output))
+	v2 := rightLimit.clamp(o.smooth(o.leafValue(g2, h2, l2), t.count-rows, t.output))
 	if s.monotone > 0 && v > v2 || s.monotone < 0 && v < v2 {
 		return math.Inf(-1)
 	}

@@ -24,8 +24,8 @@ func fieldError(field, format string, args ...any) error {
 // Validate checks that the tree is whole, so that prediction for rows of
 // numFeatures values ends and stays within its slices: all sizes agree, every
 // node and leaf is reached exactly once from the root, features, categories
-// and counts are in range, thresholds and leaf values are numbers. The error
-// is a *FieldError.
+// and counts are in range, thresholds and leaf values are numbers, linear models
+// finite. The error is a *FieldError.
 func (t *Tree) Validate(numFeatures int) error {
 	for _, check := range []func() error{
 		t.checkSizes, t.checkShape,
@@ -159,6 +159,9 @@ func (t *Tree) checkLeaves() error {
 			return fieldError("leaf_value", "leaf %d has no number", i)
 		}
 	}
+	if t.Shrinkage-t.Shrinkage != 0 {
+		return fieldError("shrinkage", "%v is not a finite number", t.Shrinkage)
+	}
 	for i, n := range t.LeafCount {
 		if n < 0 {
 			return fieldError("leaf_count", "leaf %d has %d rows", i, n)
@@ -198,13 +201,15 @@ func (t *Tree) checkLinear(numFeatures int) error {
 			if f < 0 || int(f) >= numFeatures {
 				return fieldError("leaf_features", "leaf %d uses feature %d, but there are %d features", i, f, numFeatures)
 			}
-			if math.IsNaN(t.LeafCoeff[i][j]) {
-				return fieldError("leaf_coeff", "leaf %d has no number for feature %d", i, f)
+			if c := t.LeafCoeff[i][j]; !finite(c) {
+				return fieldError("leaf_coeff", "leaf %d has %v for feature %d, want a finite number", i, c, f)
 			}
 		}
-		if math.IsNaN(t.LeafConst[i]) {
-			return fieldError("leaf_const", "leaf %d has no number", i)
+		if c := t.LeafConst[i]; !finite(c) {
+			return fieldError("leaf_const", "leaf %d has %v, want a finite number", i, c)
 		}
 	}
 	return nil
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -7,12 +7,15 @@ import "math"
 type standing struct {
 	l2     float64 // ridge term; more below many-vs-many splits of categories
 	rows   int     // as estimated when the parent was split, as in LightGBM
-	output float64 // value by the fixed-point sums; set only if Options.shaped
+	output float64 // value by the fixed-point sums; set only if Options.keepsOutput
 	limit  bounds  // within which values must lie
 }
 
 // shaped reports whether values depend on more than a node's sums.
 func (o *Options) shaped() bool { return o.PathSmooth > epsilon || o.Monotone != nil }
+
+// keepsOutput reports whether the values by fixed-point sums are needed.
+func (o *Options) keepsOutput() bool { return o.shaped() || o.Quantize != nil }
 
 // leafValue is the value of a leaf with the given sums, by Newton's step.
 func (o *Options) leafValue(grad, hess, l2 float64) float64 {
@@ -57,7 +60,7 @@ func (o *Options) gainAt(grad, hess, l2, v float64) float64 {
 
 func (g *Grower) rootStanding(total int64) standing {
 	s := standing{l2: g.opt.L2, limit: unbounded}
-	if g.opt.shaped() {
+	if g.opt.keepsOutput() {
 		s.output = g.outputOf(total, s.l2)
 	}
 	return s
@@ -67,7 +70,7 @@ func (g *Grower) rootStanding(total int64) standing {
 func (g *Grower) childStandings(parent *leaf, s *split) (left, right standing) {
 	left = standing{l2: s.l2, rows: s.leftRows, limit: parent.limit}
 	right = standing{l2: s.l2, rows: parent.count() - s.leftRows, limit: parent.limit}
-	if !g.opt.shaped() {
+	if !g.opt.keepsOutput() {
 		return left, right
 	}
 	left.output = parent.limit.clamp(g.opt.smooth(g.outputOf(s.left, s.l2), left.rows, parent.output))
@@ -83,5 +86,8 @@ func (g *Grower) childStandings(parent *leaf, s *split) (left, right standing) {
 
 // outputOf is the value of a node by its packed sums alone.
 func (g *Grower) outputOf(packed int64, l2 float64) float64 {
+	if g.fix.discrete && packed&g.fix.hessMask == 0 {
+		return 0 // all hessians were rounded to zero
+	}
 	return g.opt.leafValue(g.fix.grad(packed), g.fix.hess(packed)+epsilon, l2)
 }

@@ -300,7 +300,7 @@ func (k *task) run(e *env) outcome {
 		o.theirs = append(o.theirs, e.measure(k.metric, held, "theirs.pred"))
 		o.ours = append(o.ours, e.measure(k.metric, held, "ours.pred"))
 		if seed == 0 {
-			e.bothWays(f, ours, theirs)
+			e.bothWays(f, ours, theirs, c["linear_tree"] == "true")
 		}
 		e.dir = filepath.Dir(e.dir)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,13 +28,35 @@ const (
 const rowsBothWays = 400
 
 // bothWays gives both models to both programs.
-func (e *env) bothWays(f files, ours, theirs string) {
+func (e *env) bothWays(f files, ours, theirs string, linear bool) {
 	e.Helper()
 	rows := e.head(f.test, rowsBothWays)
+	kinds := []string{"normal", "raw", "leaf", "contrib"}
+	if linear {
+		kinds = kinds[:3]
+	}
 	for name, model := range map[string]string{"cloister's model": ours, "lightgbm's model": theirs} {
-		e.samePredictions(name, model, rows, f.header)
+		e.samePredictions(name, model, rows, f.header, kinds...)
+		if linear {
+			e.noContributions(name, model, rows, f.header)
+		}
 	}
 	e.sameTrees(ours)
+}
+
+// noContributions checks that both programs refuse to explain a linear tree.
+func (e *env) noContributions(name, model, rows string, header bool) {
+	e.Helper()
+	err := e.worker.Do("predict", peer.Args{"model": model, "data": rows, "result": e.path("none"), "kind": "contrib", "header": header}, nil)
+	if err == nil || !strings.Contains(err.Error(), "not implemented for linear trees") {
+		e.Errorf("%s: contributions by lightgbm: error %v", name, err)
+	}
+	c := peer.Config{
+		"input_model": model, "data": rows, "output_result": e.path("none"), "header": strconv.FormatBool(header), "predict_contrib": "true",
+	}
+	if _, err := peer.Predict(e.Context(), e.binary, c); err == nil || !strings.Contains(err.Error(), "linear trees") {
+		e.Errorf("%s: contributions by cloister: error %v", name, err)
+	}
 }
 
 // head copies the first lines of a table.
@@ -58,9 +81,9 @@ func (e *env) head(path string, lines int) string {
 	return head
 }
 
-func (e *env) samePredictions(name, model, rows string, header bool) {
+func (e *env) samePredictions(name, model, rows string, header bool, kinds ...string) {
 	e.Helper()
-	for _, kind := range []string{"normal", "raw", "leaf", "contrib"} {
+	for _, kind := range kinds {
 		byOurs, byTheirs := e.path("by-ours."+kind), e.path("by-theirs."+kind)
 		e.predictOurs(model, rows, byOurs, kind, header)
 		e.predictTheirs(model, rows, byTheirs, kind, header)
@@ -138,5 +161,5 @@ func TestModelOfPandas(t *testing.T) {
 		e.predictOurs(model, rows, e.path("ours."+kind), kind, true)
 		e.sameNumbers("the data frame, "+kind, kind, e.path("ours."+kind), e.path("frame."+kind))
 	}
-	e.samePredictions("the codes", model, rows, true)
+	e.samePredictions("the codes", model, rows, true, "normal", "raw", "leaf", "contrib")
 }

@@ -57,11 +57,36 @@ var splitTasks = []task{
 		},
 	},
 	{
+		name: "monotone: advanced", metric: score.RMSE, tables: made(&synth.Dense{Seed: 40, Columns: 8}, 6_000),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "regression", "num_iterations": "60", "monotone_constraints": "1,-1,0,1,0,-1,1,0",
+			"monotone_constraints_method": "advanced",
+		},
+	},
+	{
+		name: "monotone: advanced, binary", metric: score.LogLoss,
+		tables: made(&synth.Dense{Seed: 41, Columns: 8, Kind: synth.Binary, Missing: 0.1, Categories: 2, Levels: 20}, 6_000),
+		seeds:  10,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "60", "monotone_constraints": "0,0,1,1,0,-1,1,-1", "categorical_feature": "0,1",
+			"monotone_constraints_method": "advanced", "monotone_penalty": "0.5", "path_smooth": "2",
+		},
+	},
+	{
 		name: "cegb", metric: score.RMSE, tables: made(&synth.Dense{Seed: 39, Columns: 8}, 6_000),
 		seeds: 10,
 		config: peer.Config{
 			"objective": "regression", "num_iterations": "60", "cegb_tradeoff": "0.7", "cegb_penalty_split": "0.001",
 			"cegb_penalty_feature_coupled": "20,20,20,20,100,100,300,300", "cegb_penalty_feature_lazy": "0,0,0.01,0.02,0.01,0,0.02,0",
+		},
+	},
+	{
+		name: "cegb: coupled", metric: score.LogLoss, tables: made(&synth.Dense{Seed: 42, Columns: 12, Kind: synth.Binary}, 6_000),
+		seeds: 10,
+		config: peer.Config{
+			"objective": "binary", "num_iterations": "30", "num_leaves": "15",
+			"cegb_penalty_feature_coupled": "5,10,20,40,80,5,10,20,40,80,5,10",
 		},
 	},
 }

@@ -172,6 +172,24 @@ var tasks = []task{
 		config: peer.Config{"objective": "multiclassova", "num_class": "4", "num_iterations": "40"},
 	},
 	{
+		name: "ranking: positions", metric: score.NDCG10, tables: shown(&synth.Ranking{Seed: 31, Columns: 16}, 400),
+		seeds:  12,
+		config: peer.Config{"objective": "lambdarank", "num_iterations": "60"},
+	},
+	{
+		name: "ranking: positions pulled", metric: score.NDCG10, tables: shown(&synth.Ranking{Seed: 32, Columns: 16}, 300),
+		seeds: 12,
+		config: peer.Config{
+			"objective": "lambdarank", "num_iterations": "40", "learning_rate": "0.2",
+			"lambdarank_position_bias_regularization": "0.5",
+		},
+	},
+	{
+		name: "ranking: xendcg with positions", metric: score.NDCG10, tables: shown(&synth.Ranking{Seed: 33, Columns: 16}, 400),
+		seeds: 12, sampled: true,
+		config: peer.Config{"objective": "rank_xendcg", "num_iterations": "40"},
+	},
+	{
 		name: "ranking: xendcg", metric: score.NDCG10, tables: ranked(&synth.Ranking{Seed: 28, Columns: 16}, 400),
 		seeds: 12, sampled: true,
 		config: peer.Config{"objective": "rank_xendcg", "num_iterations": "40"},
@@ -338,6 +356,21 @@ func ranked(table *synth.Ranking, queries int) func(*env, int) files {
 			if err := synth.WriteQueries(path, table, (2*seed+i)*queries, queries); err != nil {
 				e.Fatal(err)
 			}
+		}
+		return f
+	}
+}
+
+// shown has rows that people chose from where they stood, to train on, and
+// judged ones to test on.
+func shown(table *synth.Ranking, queries int) func(*env, int) files {
+	return func(e *env, seed int) files {
+		f := files{train: e.path("train.tsv"), test: e.path("test.tsv")}
+		if err := synth.WriteShown(f.train, table, 2*seed*queries, queries); err != nil {
+			e.Fatal(err)
+		}
+		if err := synth.WriteQueries(f.test, table, (2*seed+1)*queries, queries); err != nil {
+			e.Fatal(err)
 		}
 		return f
 	}

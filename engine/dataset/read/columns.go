@@ -58,7 +58,10 @@ func resolve(table string, names []string, width int, noLabel bool, opt *Options
 		return nil, err
 	}
 	if l.weight >= 0 && l.weight == l.group {
-		return nil, &Error{Table: table, Problem: "weight_column and group_column name the same column"}
+		return nil, &Error{
+			Table: table, Problem: "weight_column and group_column name the same column",
+			Hint: "columns are counted from 0 without the label's",
+		}
 	}
 	l.slots = make([]int32, width)
 	for c := range l.slots {
@@ -163,7 +166,7 @@ func find(table, parameter string, ref ColumnRef, names []string, width, label i
 		}
 		return fail(fmt.Sprintf("is name:%s, but no column has that name", shorten(ref.Name)), hint)
 	case label >= 0 && at == label:
-		return fail(fmt.Sprintf("is name:%s, which is the label's column", shorten(ref.Name)), "")
+		return fail(fmt.Sprintf("is name:%s, which is the label's column", shorten(ref.Name)), "name another column or leave it out")
 	case label >= 0 && at > label:
 		at--
 	}

@@ -140,6 +140,12 @@ func checkText(name string, h *head) error {
 // Where the first two lines differ in width the delimiter of the first decides,
 // so that the reader can name the line that is wrong.
 func detect(name string, h *head, single bool) (Format, error) {
+	if bytes.IndexByte(h.rows[0], '\r') >= 0 {
+		return 0, &Error{
+			Table: name, Line: h.lines + h.blanks + 1, Problem: "a carriage return without a line feed stands in the line",
+			Hint: "end lines by line feeds: tr '\\r' '\\n' writes them",
+		}
+	}
 	count := func(line int, c byte) int {
 		if line >= len(h.rows) {
 			return countOutsideQuotes(h.rows[0], c)

@@ -165,7 +165,7 @@ func FuzzParquet(f *testing.F) {
 }
 
 func FuzzSideFile(f *testing.F) {
-	for _, s := range []string{"1\n2\n", "1\t2\n3\t4", "\xef\xbb\xbf1", "-1\n", "nan", "1e999", "\x1f\x8b\x08\x00"} {
+	for _, s := range []string{"1\n2\n", "1\t2\n3\t4", "\xef\xbb\xbf1", "-1\n", "nan", "1e999", "\x1f\x8b\x08\x00", "top\nside bar\ntop\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -179,6 +179,13 @@ func FuzzSideFile(f *testing.F) {
 		}
 		if s, err := read.Floats(background, src); err == nil && len(s.Values) != s.Rows*s.Columns {
 			t.Fatalf("%d values for %d × %d", len(s.Values), s.Rows, s.Columns)
+		}
+		if numbers, names, err := read.Words(background, src); err == nil {
+			for i, n := range numbers {
+				if n < 0 || int(n) >= len(names) || names[n] == "" {
+					t.Fatalf("line %d has name %d of %d", i+1, n, len(names))
+				}
+			}
 		}
 		if c, err := read.Counts(background, src); err == nil {
 			total := 0

@@ -84,6 +84,40 @@ func Counts(ctx context.Context, src Source) ([]int, error) {
 	return counts, err
 }
 
+// wordLength bounds the names in a .position file: a longer line is of another
+// file.
+const wordLength = 256
+
+// Words reads a .position file: a name a line. It returns the number of each
+// line's name and, in the order of these numbers, the names: that of the first
+// line has the number 0.
+func Words(ctx context.Context, src Source) (numbers []int32, names []string, err error) {
+	known := map[string]int32{}
+	err = sideLines(ctx, src, func(line []byte) *Error {
+		if len(line) > wordLength {
+			return &Error{
+				Problem: fmt.Sprintf("%s is longer than %d bytes", quote(line), wordLength),
+				Hint:    "write the position of one row on each line",
+			}
+		}
+		n, ok := known[string(line)]
+		if !ok {
+			n = int32(len(names))
+			names = append(names, string(line))
+			known[names[n]] = n
+		}
+		if len(numbers) == math.MaxInt32 {
+			return &Error{Problem: fmt.Sprintf("has more than %d lines", math.MaxInt32), Hint: "check that it is the right file"}
+		}
+		numbers = append(numbers, n)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return numbers, names, nil
+}
+
 func sideNumber(text []byte) (float64, *Error) {
 	v, problem := value(text)
 	switch {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -141,7 +143,14 @@ func (p *part) header(h *head, delim byte) ([]string, error) {
 	if bytes.IndexByte(h.header, 0) >= 0 {
 		return nil, &Error{Table: p.src.Name, Line: h.lines, Problem: "the header has NUL bytes", Hint: "check that the file is text"}
 	}
-	return splitHeader(h.header, delim), nil
+	names := splitHeader(h.header, delim)
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.LastIndexByte(n, '"') == 0 }); i >= 0 {
+		return nil, &Error{
+			Table: p.src.Name, Line: h.lines, Field: i + 1, Problem: "the quotation mark of the name is not closed in its line",
+			Hint: "close it or remove it",
+		}
+	}
+	return names, nil
 }
 
 func (p *part) empty(h *head) error {

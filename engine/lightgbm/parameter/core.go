@@ -17,7 +17,7 @@ func core() []Parameter {
 				{Name: "train", Aliases: []string{"training"}, Text: "learn a model"},
 				{Name: "predict", Aliases: []string{"prediction", "test"}, Text: "apply a model to data"},
 				{Name: "convert_model", Text: "turn a model into source code"},
-				{Name: "refit", Aliases: []string{"refit_tree"}, Text: "fit the leaves of a model to new data", Status: NotYet},
+				{Name: "refit", Aliases: []string{"refit_tree"}, Text: "fit the leaves of a model to new data"},
 				{Name: "save_binary", Text: "store binned data for later runs"},
 			},
 			Text:   "What to do.",

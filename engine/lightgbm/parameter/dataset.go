@@ -7,8 +7,8 @@ func dataset() []Parameter {
 	return []Parameter{
 		{
 			Name: "linear_tree", Aliases: []string{"linear_trees"}, Type: Bool, Default: "false",
-			Text:   "Fit a linear model in every leaf.",
-			Status: NotYet,
+			Text:   "Fit a linear model of the numerical features on its path in every leaf.",
+			Status: Supported,
 		},
 		{
 			Name: "max_bin", Aliases: []string{"max_bins"}, Type: Int, Default: "255", Bounds: []Bound{above(1)},

@@ -137,8 +137,8 @@ func learning() []Parameter {
 		},
 		{
 			Name: "linear_lambda", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)}, OnlyWith: "linear_tree=true",
-			Text:   "L2 penalty of the linear models in leaves.",
-			Status: NotYet,
+			Text:   "L2 penalty on the coefficients of the linear models in leaves.",
+			Status: Supported,
 		},
 		{
 			Name: "min_gain_to_split", Aliases: []string{"min_split_gain"},
@@ -241,7 +241,7 @@ func constraints() []Parameter {
 			Values: []Value{
 				{Name: "basic", Text: "quick, restricts more than needed"},
 				{Name: "intermediate", Text: "slower, restricts less"},
-				{Name: "advanced", Text: "slowest, restricts least", Status: NotYet},
+				{Name: "advanced", Text: "slowest, restricts least"},
 			},
 			Text:   "How monotone_constraints are kept.",
 			Status: Supported,
@@ -268,7 +268,7 @@ func constraints() []Parameter {
 		{
 			Name: "refit_decay_rate", Type: Float, Default: "0.9", Bounds: zeroToOne(), OnlyWith: "task=refit",
 			Text:   "Weight of the old leaf value when leaves are fitted to new data.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "cegb_tradeoff", Type: Float, Default: "1.0", Bounds: []Bound{atLeast(0)},
@@ -336,22 +336,22 @@ func files() []Parameter {
 		{
 			Name: "use_quantized_grad", Type: Bool, Default: "false",
 			Text:   "Round gradients to a few levels.",
-			Status: NotYet,
+			Status: Supported,
 		},
 		{
 			Name: "num_grad_quant_bins", Type: Int, Default: "4", OnlyWith: "use_quantized_grad=true",
-			Text:   "Levels to which gradients are rounded.",
-			Status: NotYet,
+			Text:   "Levels to which gradients are rounded, 2 to 127: half of them for each sign.",
+			Status: Supported,
 		},
 		{
 			Name: "quant_train_renew_leaf", Type: Bool, Default: "false", OnlyWith: "use_quantized_grad=true",
-			Text:   "Compute leaf values from the exact gradients.",
-			Status: NotYet,
+			Text:   "Compute leaf values from the exact gradients; monotone constraints of the methods intermediate and advanced keep the rounded ones.",
+			Status: Supported,
 		},
 		{
 			Name: "stochastic_rounding", Type: Bool, Default: "true", OnlyWith: "use_quantized_grad=true",
-			Text:   "Round gradients up or down at random.",
-			Status: NotYet,
+			Text:   "Round gradients up or down at random, by seed; false rounds to the nearest level.",
+			Status: Supported,
 		},
 	}
 }

@@ -76,7 +76,7 @@ func objective() []Parameter {
 		{
 			Name: "lambdarank_position_bias_regularization", Type: Float, Default: "0.0", Bounds: []Bound{atLeast(0)},
 			Text:   "Pulls the position bias that lambdarank learns to nothing.",
-			Status: NotYet,
+			Status: Supported,
 		},
 	}
 }

@@ -104,6 +104,14 @@ def predict(model, data, result, kind="normal", header=False, params=None):
     return {"predict": time.perf_counter() - start, "peak": peak_memory(), "imported": IMPORTED}
 
 
+def refit(model, data, result, decay, params):
+    """Refits a model to a text file and its side files. Without boosting among
+    the parameters it is what LightGBM's command line does."""
+    booster = lgb.Booster(model_file=model)
+    booster.params = {k: typed(v) for k, v in params.items()}
+    booster.refit(data, None, decay_rate=decay).save_model(result)
+
+
 def resave(model, result):
     """Reads a model and writes it again."""
     lgb.Booster(model_file=model).save_model(result, num_iteration=-1)
@@ -220,7 +228,7 @@ def pandas_model(path, model, raw, contrib):
         np.savetxt(name, numbers, fmt="%.17g", delimiter="\t")
 
 
-OPS = {f.__name__: f for f in [versions, train, predict, resave, table, flights, pandas_model]}
+OPS = {f.__name__: f for f in [versions, train, predict, refit, resave, table, flights, pandas_model]}
 
 
 def main():

@@ -69,6 +69,7 @@ const (
 	forEffect
 	forQuery
 	forPopularity
+	forAttention
 )
 
 // effect is a fixed number in [-1, 1) that belongs to some parts of a table.
@@ -254,6 +255,15 @@ type Ranking struct {
 // QueryRows is the number of rows of a query.
 func (q *Ranking) QueryRows(query int) int {
 	return 8 + int(random.Hash(q.Seed, forQuery, uint64(query))%33)
+}
+
+// Overlooked makes a row of a query irrelevant to those who did not look as
+// far as the place at which it stood.
+func (q *Ranking) Overlooked(query, place int, row *Row) {
+	look := random.Float64(random.Hash(q.Seed, forAttention, uint64(query), uint64(place)))
+	if look > 1/(1+float64(0.25*float64(place))) {
+		row.Label = 0
+	}
 }
 
 // Query fills in the rows of a query.

@@ -40,6 +40,24 @@ func Write(path string, t Table, from, n int) error {
 // WriteQueries writes queries from … from+n-1 and their sizes, into path and
 // path.query.
 func WriteQueries(path string, q *Ranking, from, n int) error {
+	return writeQueries(path, q, from, n, nil)
+}
+
+// WriteShown writes queries whose labels are what people chose who saw the rows
+// in this order, and the places of the rows in path.position.
+func WriteShown(path string, q *Ranking, from, n int) error {
+	var places []byte
+	err := writeQueries(path, q, from, n, func(query, place int, row *Row) {
+		q.Overlooked(query, place, row)
+		places = append(strconv.AppendInt(append(places, "place "...), int64(place+1), 10), '\n')
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path+".position", places, 0o600)
+}
+
+func writeQueries(path string, q *Ranking, from, n int, each func(query, place int, row *Row)) error {
 	var sizes []byte
 	err := create(path, func(w io.Writer) error {
 		var line []byte
@@ -47,6 +65,9 @@ func WriteQueries(path string, q *Ranking, from, n int) error {
 			rows := q.Query(i)
 			sizes = append(strconv.AppendInt(sizes, int64(len(rows)), 10), '\n')
 			for k := range rows {
+				if each != nil {
+					each(i, k, &rows[k])
+				}
 				line = appendRow(line[:0], &rows[k], false)
 				if _, err := w.Write(line); err != nil {
 					return err
