@@ -197,7 +197,7 @@ func checkLayout(t *testing.T, d *Dataset) {
 }
 
 // withoutKeys compares datasets by what the fields say.
-var withoutKeys = cmp.Options{cmpopts.IgnoreUnexported(Mapper{}), cmpopts.EquateNaNs(), cmpopts.EquateEmpty()}
+var withoutKeys = cmp.Options{cmpopts.IgnoreUnexported(Mapper{}, Dataset{}), cmpopts.EquateNaNs(), cmpopts.EquateEmpty()}
 
 // rowsOf gives a matrix row by row.
 func rowsOf(m Matrix, sparse bool) func(yield func(Row, error) bool) {

@@ -86,7 +86,7 @@ func (d *Dataset) addBlocks(columns []int, width int) {
 // layoutLike takes the mappers and the layout of another dataset.
 func (d *Dataset) layoutLike(ref *Dataset) {
 	d.FeatureNames, d.Mappers, d.Columns = ref.FeatureNames, ref.Mappers, ref.Columns
-	d.Blocks, d.TotalBins = ref.Blocks, ref.TotalBins
+	d.Blocks, d.TotalBins, d.recipe = ref.Blocks, ref.TotalBins, ref.recipe
 	if ref.Sparse != nil {
 		d.Sparse = &SparseRows{Columns: ref.Sparse.Columns}
 	}
