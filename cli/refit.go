@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cloister/engine/dataset"
+	"cloister/engine/dataset/read"
 	"cloister/engine/gbdt"
 	"cloister/engine/lightgbm"
 )
@@ -34,6 +35,13 @@ func (a *app) refit(ctx context.Context, cfg *lightgbm.Config) error {
 	}
 	if cfg.Data == "-" {
 		return inputError("give a file", "data=-: task=refit needs data that can be read twice")
+	}
+	if len(dataFiles(cfg.Data)) == 1 && dataset.IsBinary(ctx, read.File(cfg.Data)) {
+		return inputError("give the table it was made from",
+			"%s: is a binary data set, which has bins and no values: they lead to the leaves", cfg.Data)
+	}
+	if err := a.checkBinaries(ctx, cfg); err != nil {
+		return err
 	}
 	model, err := a.loadModel(cfg.InputModel)
 	if err != nil {
@@ -98,7 +106,7 @@ func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgb
 		return nil, err
 	}
 	leaves := gbdt.NewLeaves(model)
-	err = eachScored(ctx, a.source(cfg.Data), opt, model, leafScorer(p), func(values []float64) []int32 {
+	err = eachScored(ctx, a.sources(cfg.Data), opt, model, leafScorer(p), func(values []float64) []int32 {
 		list := make([]int32, len(values))
 		for i, v := range values {
 			list[i] = int32(v)
