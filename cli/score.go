@@ -37,8 +37,9 @@ func newScorer(p *lightgbm.Predictor, kind string, width int, score func(w *scra
 	return s
 }
 
-func leafScorer(p *lightgbm.Predictor) *scorer {
-	return newScorer(p, "leaf_index", p.Trees(), func(w *scratch, rows, out []float64) error {
+// leafScorer gives the leaves of rows and, after them, the values of features.
+func leafScorer(p *lightgbm.Predictor, features []int) *scorer {
+	return newScorer(p, "leaf_index", p.Trees()+len(features), func(w *scratch, rows, out []float64) error {
 		if w.leaves == nil {
 			w.leaves = make([]int32, p.Trees())
 		}
@@ -49,7 +50,10 @@ func leafScorer(p *lightgbm.Predictor) *scorer {
 			for j, leaf := range w.leaves {
 				out[j] = float64(leaf)
 			}
-			out = out[p.Trees():]
+			for j, f := range features {
+				out[p.Trees()+j] = rows[f]
+			}
+			out = out[p.Trees()+len(features):]
 		}
 		return nil
 	})
