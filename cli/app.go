@@ -26,6 +26,12 @@ type app struct {
 	verbose bool // --verbose
 	jsonLog bool // --log-format=json
 
+	given    map[string]bool // parameters that were set, by their names
+	binaries []binaryFile    // written by save_binary
+
+	limits  memoryLimits
+	reserve int64 // memory that the training will take later, in bytes
+
 	mu      sync.Mutex
 	pending map[*durable.File]bool // outputs not yet committed
 	left    bool                   // the run was abandoned
@@ -38,6 +44,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 		console: newConsole(stderr),
 		level:   new(slog.LevelVar),
 		pending: make(map[*durable.File]bool),
+		limits:  machineLimits(),
 	}
 	a.log = slog.New(newTextHandler(a.console, a.level))
 	return a

@@ -57,6 +57,12 @@ func (a *app) configure(ctx context.Context, task string, flags configFlags, arg
 	if err != nil {
 		return nil, err
 	}
+	a.given = map[string]bool{}
+	for _, s := range slices.Concat(cmdline, file) {
+		if p := lightgbm.Lookup(s.Key); p != nil && s.Value != "" {
+			a.given[p.Name] = true
+		}
+	}
 	a.setVerbosity(cfg.Verbosity)
 	for _, n := range notices {
 		a.log.Log(ctx, noticeLevel(n.Kind), n.Text)
@@ -230,7 +236,7 @@ func completeSettings(_ *cobra.Command, _ []string, word string) ([]string, cobr
 		}
 	}
 	if isPath(p.Name) {
-		if comma := strings.LastIndex(value, ","); comma >= 0 && p.Name == "valid" {
+		if comma := strings.LastIndex(value, ","); comma >= 0 && (p.Name == "valid" || p.Name == "data") {
 			key, value = word[:len(key)+1+comma]+",", value[comma+1:]
 		} else {
 			key += "="

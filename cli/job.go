@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,9 +19,10 @@ configuration files, and write it in LightGBM's format.
 Parameters are given as KEY=VALUE; config=FILE reads more of them from a file,
 one KEY = VALUE a line. The command line goes over the file. Paths are relative
 to the working directory, "-" is standard input or output. task=predict in the
-file makes a prediction, like "cloister predict"; task=refit fits the
-leaves of input_model to data and leaves its trees as they are;
-task=convert_model turns a model into C++ or Go source code.`
+file makes a prediction, like "cloister predict"; task=refit fits the leaves of
+input_model to data and leaves its trees as they are; task=save_binary stores
+binned data for later runs; task=convert_model turns a model into C++ or Go
+source code.`
 
 const trainExample = `  cloister train config=train.conf
   cloister train data=train.csv header=true label_column=name:target objective=binary valid=test.csv
@@ -97,6 +99,9 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	if err := cfg.CheckFiles(); err != nil {
 		return err
 	}
+	if err := checkDataFiles(cfg); err != nil {
+		return err
+	}
 	reads := append(tables(cfg), namedPath{"input_model", cfg.InputModel})
 	if err := checkInputs(append(reads, forcedFiles(cfg)...)); err != nil {
 		return err
@@ -104,6 +109,8 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	switch cfg.Task {
 	case "train":
 		return a.train(ctx, cfg)
+	case "save_binary":
+		return a.saveBinaryOnly(ctx, cfg)
 	case "predict":
 		return a.predict(ctx, cfg)
 	case "convert_model":
@@ -111,14 +118,32 @@ func (a *app) runJob(ctx context.Context, task string, flags configFlags, args [
 	case "refit":
 		return a.refit(ctx, cfg)
 	default:
-		return inputError("use task=train, task=predict, task=refit or task=convert_model", "task=%s is not supported yet", cfg.Task)
+		return inputError("use task=train, task=predict, task=refit, task=save_binary or task=convert_model",
+			"task=%s is not supported yet", cfg.Task)
 	}
+}
+
+// checkDataFiles refuses a list of files with what cannot be one of several.
+func checkDataFiles(cfg *lightgbm.Config) error {
+	files := dataFiles(cfg.Data)
+	switch {
+	case len(files) == 1:
+		return nil
+	case slices.Contains(files, ""):
+		return inputError("leave out the comma that is too many", "data=%s: the name of a file is empty", cfg.Data)
+	case slices.Contains(files, "-"):
+		return inputError("give files, or - alone", "data=%s: standard input cannot be one of several files", cfg.Data)
+	}
+	return nil
 }
 
 // tables lists the tables that a job reads.
 func tables(cfg *lightgbm.Config) []namedPath {
-	list := []namedPath{{"data", cfg.Data}}
-	if cfg.Task == "train" {
+	var list []namedPath
+	for _, path := range dataFiles(cfg.Data) {
+		list = append(list, namedPath{"data", path})
+	}
+	if cfg.Task == "train" || cfg.Task == "save_binary" {
 		for _, path := range cfg.Valid {
 			list = append(list, namedPath{"valid", path})
 		}
@@ -132,7 +157,8 @@ func forcedFiles(cfg *lightgbm.Config) []namedPath {
 	for _, f := range []namedPath{
 		{"forcedsplits_filename", cfg.ForcedsplitsFilename}, {"forcedbins_filename", cfg.ForcedbinsFilename},
 	} {
-		if f.path != "" && cfg.Task == "train" {
+		bins := f.name == "forcedbins_filename" && cfg.Task == "save_binary"
+		if f.path != "" && (cfg.Task == "train" || bins) {
 			list = append(list, f)
 		}
 	}

@@ -94,7 +94,7 @@ func (a *app) scoreFile(ctx context.Context, cfg *lightgbm.Config, model *lightg
 		Threads:       cfg.NumThreads,
 		Progress:      show.set,
 	}
-	table, err := read.Open(ctx, a.source(cfg.Data), opt)
+	table, err := read.OpenAll(ctx, a.sources(cfg.Data), opt)
 	if err != nil {
 		return 0, err
 	}
@@ -130,24 +130,23 @@ func (a *app) scoreFile(ctx context.Context, cfg *lightgbm.Config, model *lightg
 	return rows, out.commit()
 }
 
-// source is the table that a parameter names.
-func (a *app) source(path string) read.Source {
-	if path == "-" {
-		return read.Stdin(a.stdin)
-	}
-	return read.File(path)
-}
-
 // readingText is what the progress of reading a table is called.
-func readingText(path string) string {
-	return "reading " + filepath.Base(sourceName(path))
+func readingText(path string) string { return "reading " + joinedName(path, filepath.Base) }
+
+// sourceName is what messages call a table.
+func sourceName(path string) string {
+	return joinedName(path, func(file string) string { return file })
 }
 
-func sourceName(path string) string {
+func joinedName(path string, name func(file string) string) string {
 	if path == "-" {
 		return "standard input"
 	}
-	return path
+	var list []read.Source
+	for _, file := range dataFiles(path) {
+		list = append(list, read.Source{Name: name(file)})
+	}
+	return read.JoinedName(list)
 }
 
 // scorerFor chooses what the parameters ask for.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cloister/engine/dataset"
+	"cloister/engine/dataset/read"
 	"cloister/engine/gbdt"
 	"cloister/engine/lightgbm"
 )
@@ -35,6 +36,13 @@ func (a *app) refit(ctx context.Context, cfg *lightgbm.Config) error {
 	}
 	if cfg.Data == "-" {
 		return inputError("give a file", "data=-: task=refit needs data that can be read twice")
+	}
+	if len(dataFiles(cfg.Data)) == 1 && dataset.IsBinary(ctx, read.File(cfg.Data)) {
+		return inputError("give the table it was made from",
+			"%s: is a binary data set, which has bins and no values: they lead to the leaves", cfg.Data)
+	}
+	if err := a.checkBinaries(ctx, cfg); err != nil {
+		return err
 	}
 	model, err := a.loadModel(cfg.InputModel)
 	if err != nil {
@@ -102,7 +110,7 @@ func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgb
 	leaves := gbdt.NewLeaves(model)
 	s := leafScorer(p, leaves.Features())
 	trees := p.Trees()
-	err = eachScored(ctx, a.source(cfg.Data), opt, model, s, func(lines []float64) []placedRows {
+	err = eachScored(ctx, a.sources(cfg.Data), opt, model, s, func(lines []float64) []placedRows {
 		var rows placedRows
 		for ; len(lines) > 0; lines = lines[s.width:] {
 			for _, v := range lines[:trees] {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -52,6 +53,35 @@ func columnRefs(name, value string) ([]read.ColumnRef, error) {
 	return refs, nil
 }
 
+// dataFiles are the files that make one table: those of a list with commas,
+// unless there is a file of that whole name.
+func dataFiles(path string) []string {
+	if !strings.Contains(path, ",") {
+		return []string{path}
+	}
+	if _, err := os.Stat(path); err == nil {
+		return []string{path}
+	}
+	files := strings.Split(path, ",")
+	for i, f := range files {
+		files[i] = strings.TrimSpace(f)
+	}
+	return files
+}
+
+// sources are the files of a table, or standard input.
+func (a *app) sources(path string) []read.Source {
+	var list []read.Source
+	for _, f := range dataFiles(path) {
+		if f == "-" {
+			list = append(list, read.Stdin(a.stdin))
+		} else {
+			list = append(list, read.File(f))
+		}
+	}
+	return list
+}
+
 // setColumns replaces names by indices in the parameters that the model will
 // show, as LightGBM's Python package demands.
 func setColumns(cfg *lightgbm.Config, d *dataset.Dataset) error {
@@ -87,7 +117,7 @@ func modelName(name string) string {
 }
 
 // rawScores are a model's raw scores of a table's rows, model after model.
-func rawScores(ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
+func rawScores(ctx context.Context, sources []read.Source, opt read.Options, model *lightgbm.Model) ([]float64, error) {
 	p, err := model.Predictor(0, 0)
 	if err != nil {
 		return nil, err
@@ -96,7 +126,7 @@ func rawScores(ctx context.Context, src read.Source, opt read.Options, model *li
 		return p.RawRows(rows, out)
 	})
 	var byRow []float64
-	err = eachScored(ctx, src, opt, model, s, slices.Clone[[]float64], func(scores []float64) error {
+	err = eachScored(ctx, sources, opt, model, s, slices.Clone[[]float64], func(scores []float64) error {
 		byRow = append(byRow, scores...)
 		return nil
 	})
@@ -114,18 +144,18 @@ func rawScores(ctx context.Context, src read.Source, opt read.Options, model *li
 // eachScored scores the rows of a training table by a model, some at a time,
 // and passes on, in their order, what keep makes of the scores.
 func eachScored[T any](
-	ctx context.Context, src read.Source, opt read.Options, model *lightgbm.Model, s *scorer,
+	ctx context.Context, sources []read.Source, opt read.Options, model *lightgbm.Model, s *scorer,
 	keep func(scores []float64) []T, pass func([]T) error,
 ) error {
 	opt.Features = model.NumFeatures()
-	table, err := read.Open(ctx, src, opt)
+	table, err := read.OpenAll(ctx, sources, opt)
 	if err != nil {
 		return err
 	}
 	defer table.Close() //nolint:errcheck // only read
 	if got, want := table.Features(), model.NumFeatures(); got != want {
 		return inputError("give data of the same columns", "%s has %s, but input_model was trained on %d",
-			src.Name, counted(got, "feature"), want)
+			read.JoinedName(sources), counted(got, "feature"), want)
 	}
 	columns := &columnMap{features: model.NumFeatures()}
 	return read.InOrder(ctx, table, func(b *read.Batch) ([][]T, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloister/engine/dataset"
+	"cloister/engine/dataset/read"
 	"cloister/engine/gbdt"
 	"cloister/engine/lightgbm"
 )
@@ -64,6 +65,9 @@ func (a *app) train(ctx context.Context, cfg *lightgbm.Config) error {
 	}
 	conversion, err := a.conversionAfter(cfg)
 	if err != nil {
+		return err
+	}
+	if err := a.checkBinaries(ctx, cfg); err != nil {
 		return err
 	}
 	data, err := a.loadTraining(ctx, cfg)
@@ -126,10 +130,13 @@ func (a *app) loadTraining(ctx context.Context, cfg *lightgbm.Config) (*training
 			return nil, err
 		}
 	}
+	if err := a.adoptSettings(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if data.train, err = a.loadTable(ctx, cfg, cfg.Data, nil, data.init); err != nil {
 		return nil, err
 	}
-	if len(cfg.Metrics()) == 0 {
+	if len(cfg.Metrics()) == 0 && cfg.Task == "train" {
 		return data, nil // as in LightGBM nothing is then asked of them
 	}
 	for i, path := range cfg.Valid {
@@ -155,11 +162,9 @@ func (a *app) loadTable(
 		return nil, err
 	}
 	opt.Progress = show.set
-	in := dataset.Input{Table: a.source(path), Read: opt}
-	if path != "-" {
-		if in, err = dataset.FileInput(path, opt); err != nil {
-			return nil, err
-		}
+	in, err := a.tableInput(path, opt)
+	if err != nil {
+		return nil, err
 	}
 	if init != nil {
 		if in.Table.Once {
@@ -168,12 +173,16 @@ func (a *app) loadTable(
 		if in.Init != nil {
 			a.log.Warn("initial scores come from input_model; the side file is not used", "file", in.Init.Name)
 			in.Init = nil
+			for i := range in.More {
+				in.More[i].Init = nil
+			}
 		}
 	}
 	bins := gbdt.DatasetOptions(cfg)
 	if bins.ForcedBins, err = gbdt.ForcedBins(cfg); err != nil {
 		return nil, err
 	}
+	bins.Admit = a.admission(cfg, read.JoinedName(in.Tables()), train != nil)
 	d, notices, err := dataset.Load(ctx, in, bins, train)
 	if err != nil {
 		return nil, err
@@ -181,18 +190,32 @@ func (a *app) loadTable(
 	for _, n := range notices {
 		a.log.Warn(string(n))
 	}
-	if init != nil {
-		if d.InitScore, err = rawScores(ctx, in.Table, opt, init); err != nil {
+	if cfg.SaveBinary {
+		// Before scores of a model take the place of those of the data.
+		if err := a.saveBinary(ctx, cfg, path, train != nil, d); err != nil {
 			return nil, err
 		}
 	}
-	attrs := []any{"file", in.Table.Name, "rows", d.Rows, "features", len(d.FeatureNames), "took", time.Since(start)}
+	if init != nil {
+		if d.InitScore, err = rawScores(ctx, in.Tables(), opt, init); err != nil {
+			return nil, err
+		}
+	}
+	attrs := []any{"file", read.JoinedName(in.Tables()), "rows", d.Rows, "features", len(d.FeatureNames), "took", time.Since(start)}
 	if train == nil {
 		a.log.Info("read the training data", attrs...)
 	} else {
 		a.log.Info("read validation data", attrs...)
 	}
 	return d, nil
+}
+
+// tableInput is a table with its side files.
+func (a *app) tableInput(path string, opt read.Options) (dataset.Input, error) {
+	if path == "-" {
+		return dataset.Input{Table: read.Stdin(a.stdin), Read: opt}, nil
+	}
+	return dataset.FilesInput(dataFiles(path), opt)
 }
 
 // boost trains and reports every iteration.

@@ -98,6 +98,7 @@ type building struct {
 	d    *Dataset
 	name string
 	o    *Options
+	in   read.Options // how the table is read
 	ref  *Dataset
 	pool *parallel.Pool
 	list []Notice
@@ -116,11 +117,8 @@ func (b *building) notice(format string, args ...any) {
 
 // shape takes the table's size and names.
 func (b *building) shape(names []string, rows, features int) error {
-	switch {
-	case rows == 0:
-		return &read.Error{Table: b.name, Problem: "has no rows", Hint: "give at least one"}
-	case rows > b.o.MaxRows:
-		return &read.Error{Table: b.name, Problem: fmt.Sprintf("has %d rows, more than %d", rows, b.o.MaxRows), Hint: "split it, or sample its rows"}
+	if err := b.checkRows(rows); err != nil {
+		return err
 	}
 	b.d.Rows = rows
 	if b.ref != nil {
@@ -142,6 +140,16 @@ func (b *building) shape(names []string, rows, features int) error {
 	return nil
 }
 
+func (b *building) checkRows(rows int) error {
+	switch {
+	case rows == 0:
+		return &read.Error{Table: b.name, Problem: "has no rows", Hint: "give at least one"}
+	case rows > b.o.MaxRows:
+		return &read.Error{Table: b.name, Problem: fmt.Sprintf("has %d rows, more than %d", rows, b.o.MaxRows), Hint: "split it, or sample its rows"}
+	}
+	return nil
+}
+
 // findBins makes the mappers and the layout from the picked rows (nil: all) of
 // s.
 func (b *building) findBins(ctx context.Context, s source, picked []int) error {
@@ -159,7 +167,10 @@ func (b *building) findBins(ctx context.Context, s source, picked []int) error {
 	if b.d.Mappers, err = findMappers(ctx, b.pool, s, picked, b.d.Rows, categorical, b.o); err != nil {
 		return err
 	}
-	if err := b.d.layout(b.o.EnableSparse); err != nil {
+	if b.d.recipe, err = b.o.recipe(&b.in, b.d.FeatureNames, sampled == b.d.Rows); err != nil {
+		return err
+	}
+	if err := b.d.layout(b.o); err != nil {
 		return err
 	}
 	if b.o.KeepRaw {
@@ -191,6 +202,9 @@ func (b *building) categoryNotices(f int, m *Mapper) {
 func (b *building) store(ctx context.Context, each func(w *writer) error) (*Dataset, []Notice, error) {
 	if float64(b.d.Rows)*float64(max(1, len(b.d.Blocks), b.d.rawWidth())) > math.MaxInt/16 {
 		return nil, nil, &read.Error{Table: b.name, Problem: "is too large for this machine"}
+	}
+	if err := b.admitBins(); err != nil {
+		return nil, nil, err
 	}
 	w := newWriter(b.d, b.name, b.expectedEntries())
 	if err := each(w); err != nil {

@@ -92,4 +92,6 @@ type Dataset struct {
 	// Raw has the numerical columns' values; nil unless Options.KeepRaw was
 	// set.
 	Raw *RawValues
+
+	recipe []Setting // what made the bins, for WriteBinary
 }

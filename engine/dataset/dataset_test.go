@@ -31,6 +31,7 @@ func isCategory(kind string) bool {
 func synthetic(rows int) (m Matrix, o Options) {
 	m = Matrix{Rows: rows, Features: len(mixedKinds), Values: make([]float64, rows*len(mixedKinds))}
 	o = DefaultOptions()
+	o.MinSparse = 1
 	o.MaxBinByFeature = make([]int, len(mixedKinds))
 	for f, kind := range mixedKinds {
 		g := splitmix(100 + f)
@@ -126,6 +127,7 @@ func TestBinsAreStored(t *testing.T) {
 	for name, change := range map[string]func(o *Options){
 		"sparse":         func(*Options) {},
 		"dense":          func(o *Options) { o.EnableSparse = false },
+		"few sparse":     func(o *Options) { o.MinSparse = 0 },
 		"zero missing":   func(o *Options) { o.ZeroAsMissing = true },
 		"no missing":     func(o *Options) { o.UseMissing = false },
 		"sampled":        func(o *Options) { o.BinConstructSampleCnt = 1500 },
@@ -150,8 +152,8 @@ func TestBinsAreStored(t *testing.T) {
 			if name == "sparse" && (d.Sparse == nil || len(d.Sparse.Columns) < 3) {
 				t.Errorf("too few sparse columns: %v", d.Sparse)
 			}
-			if name == "dense" && d.Sparse != nil {
-				t.Errorf("sparse columns without EnableSparse")
+			if (name == "dense" || name == "few sparse") && d.Sparse != nil {
+				t.Errorf("sparse columns in a table that is to have none")
 			}
 		})
 	}
@@ -195,7 +197,7 @@ func checkLayout(t *testing.T, d *Dataset) {
 }
 
 // withoutKeys compares datasets by what the fields say.
-var withoutKeys = cmp.Options{cmpopts.IgnoreUnexported(Mapper{}), cmpopts.EquateNaNs(), cmpopts.EquateEmpty()}
+var withoutKeys = cmp.Options{cmpopts.IgnoreUnexported(Mapper{}, Dataset{}), cmpopts.EquateNaNs(), cmpopts.EquateEmpty()}
 
 // rowsOf gives a matrix row by row.
 func rowsOf(m Matrix, sparse bool) func(yield func(Row, error) bool) {

@@ -1,6 +1,7 @@
 package dataset_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -104,6 +105,34 @@ func ExampleLoad() {
 	// Output:
 	// 4 rows, 2 features, 2 used (0 sparse), 8 bins
 	// [[1.5:3.5] -1:0:2] [1 1 0.5 1]
+}
+
+// A table can come in several files, and its bins can be stored for later.
+func ExampleDataset_WriteBinary() {
+	in := dataset.Input{Table: read.Bytes("a.csv", []byte("1,2.5\n0,1.5\n"))}
+	in.More = []dataset.Input{{Table: read.Bytes("b.csv", []byte("0,0.5\n1,3.5\n"))}}
+	o := dataset.DefaultOptions()
+	o.MinDataInBin, o.MinDataInLeaf = 1, 1
+	ctx := context.Background()
+	d, _, err := dataset.Load(ctx, in, o, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var file bytes.Buffer
+	if err := d.WriteBinary(&file); err != nil {
+		fmt.Println(err)
+		return
+	}
+	stored := dataset.Input{Table: read.Bytes("train.bin", file.Bytes())}
+	again, _, err := dataset.Load(ctx, stored, o, nil)
+	fmt.Println(again, err)
+	o.MaxBin = 63
+	_, _, err = dataset.Load(ctx, stored, o, nil)
+	fmt.Println(err)
+	// Output:
+	// 4 rows, 1 features, 1 used (0 sparse), 5 bins <nil>
+	// max_bin: is 63, but train.bin was made with 255; leave it out, or save the data set again
 }
 
 // Rows can also be added one at a time.

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -50,6 +51,7 @@ func FuzzFromMatrix(f *testing.F) {
 		m.Label = make([]float32, m.Rows)
 		o := DefaultOptions()
 		o.MaxBin, o.MinDataInBin, o.MinDataInLeaf, o.Threads = int(maxBin), 1, 0, 2
+		o.MinSparse = 1
 		o.UseMissing, o.ZeroAsMissing, o.EnableSparse = flags&1 == 0, flags&2 != 0, flags&4 == 0
 		if flags&8 != 0 {
 			o.Categorical = []int{0}
@@ -76,6 +78,65 @@ func FuzzFromMatrix(f *testing.F) {
 			}
 			if diff := cmp.Diff(d, again, withoutKeys); diff != "" {
 				t.Fatalf("sparse rows give another dataset:\n%s", diff)
+			}
+		}
+	})
+}
+
+// FuzzBinary reads a patched file with its checksums made right: it must be
+// refused, or be a data set that can be trained on.
+func FuzzBinary(f *testing.F) {
+	m, o := synthetic(40)
+	o.MinDataInLeaf, o.MinDataInBin = 1, 1
+	files := map[bool][]byte{}
+	m = withMetadata(m)
+	for _, raw := range []bool{false, true} {
+		o.KeepRaw = raw
+		d, _, err := FromMatrix(context.Background(), m, o, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		files[raw] = binaryOf(f, d, 16)
+		for i, s := range sections(f, files[raw]) {
+			f.Add(uint8(i), uint16(0), []byte{0xff, 0xff, 0xff, 0xff}, raw)
+			for at := 0; at < len(s); at += 13 {
+				f.Add(uint8(i), uint16(at), []byte{byte(at)}, raw)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, at uint8, offset uint16, patch []byte, raw bool) {
+		good := files[raw]
+		list := sections(t, good)
+		s := bytes.Clone(list[int(at)%len(list)])
+		switch n := int(offset) % len(s); {
+		case len(patch) == 0:
+			s = s[:max(n, sectionHead+sectionTail)]
+		default:
+			copy(s[n:], patch)
+			s = append(s, patch[:len(patch)/2]...)
+		}
+		list[int(at)%len(list)] = resum(s)
+		data := append(bytes.Clone(good[:binaryHead]), bytes.Join(list, nil)...)
+		o := o
+		o.Threads, o.KeepRaw = 2, raw
+		got, _, err := Load(context.Background(), bytesInput("data.bin", data), o, nil)
+		if err != nil {
+			var table *read.Error
+			var option *OptionError
+			if !errors.As(err, &table) && !errors.As(err, &option) {
+				t.Fatalf("error of type %T: %v", err, err)
+			}
+			return
+		}
+		checkLayout(t, got)
+		if raw && (len(got.Raw.Place) != len(got.Columns) || len(got.Raw.Values) != got.Rows*got.Raw.Width) {
+			t.Fatalf("%d raw values for %d rows of %d", len(got.Raw.Values), got.Rows, got.Raw.Width)
+		}
+		for i := range got.Columns {
+			for r := range got.Rows {
+				if int(got.BinAt(i, r)) >= got.Columns[i].Mapper.NumBins {
+					t.Fatalf("row %d has bin %d in column %d", r, got.BinAt(i, r), i)
+				}
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -11,12 +12,16 @@ import (
 // every row.
 const sparseShare = 0.8
 
+// minSparse is Options.MinSparse's default: to visit a row's sparse entries
+// takes about the time of so many lanes.
+const minSparse = 17
+
 // narrowBins is the greatest number of bins in an 8-bit lane.
 const narrowBins = 256
 
 // layout chooses where each column is stored. It sets all of d but Words, the
 // sparse rows' contents and the metadata, from Mappers.
-func (d *Dataset) layout(sparse bool) error {
+func (d *Dataset) layout(o *Options) error {
 	total := 0
 	var narrow, wide, thin []int
 	for f, m := range d.Mappers {
@@ -34,13 +39,17 @@ func (d *Dataset) layout(sparse bool) error {
 			return badOption("max_bin", "all features together have more than %d bins; choose a smaller max_bin", math.MaxInt32)
 		}
 		switch {
-		case sparse && m.SparseRate >= sparseShare:
+		case o.EnableSparse && m.SparseRate >= sparseShare:
 			thin = append(thin, c)
 		case m.NumBins <= narrowBins:
 			narrow = append(narrow, c)
 		default:
 			wide = append(wide, c)
 		}
+	}
+	if least := cmp.Or(o.MinSparse, minSparse); len(thin) < least {
+		narrow, wide = d.asDense(narrow, wide, thin)
+		thin = nil
 	}
 	d.TotalBins = total
 	d.addBlocks(narrow, 8)
@@ -49,6 +58,20 @@ func (d *Dataset) layout(sparse bool) error {
 		d.Sparse = &SparseRows{Columns: thin}
 	}
 	return nil
+}
+
+// asDense moves sparse columns to the dense ones.
+func (d *Dataset) asDense(narrow, wide, thin []int) (allNarrow, allWide []int) {
+	for _, c := range thin {
+		if d.Columns[c].Mapper.NumBins <= narrowBins {
+			narrow = append(narrow, c)
+		} else {
+			wide = append(wide, c)
+		}
+	}
+	slices.Sort(narrow)
+	slices.Sort(wide)
+	return narrow, wide
 }
 
 func (d *Dataset) addBlocks(columns []int, width int) {
@@ -63,7 +86,7 @@ func (d *Dataset) addBlocks(columns []int, width int) {
 // layoutLike takes the mappers and the layout of another dataset.
 func (d *Dataset) layoutLike(ref *Dataset) {
 	d.FeatureNames, d.Mappers, d.Columns = ref.FeatureNames, ref.Mappers, ref.Columns
-	d.Blocks, d.TotalBins = ref.Blocks, ref.TotalBins
+	d.Blocks, d.TotalBins, d.recipe = ref.Blocks, ref.TotalBins, ref.recipe
 	if ref.Sparse != nil {
 		d.Sparse = &SparseRows{Columns: ref.Sparse.Columns}
 	}

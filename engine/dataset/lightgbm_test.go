@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -159,6 +160,7 @@ type lightgbmCase struct {
 	Forced []float64 `json:"forced"`
 	Params struct {
 		MaxBin           *int  `json:"max_bin"`
+		MaxBinByFeature  []int `json:"max_bin_by_feature"`
 		MinDataInBin     *int  `json:"min_data_in_bin"`
 		MinDataInLeaf    *int  `json:"min_data_in_leaf"`
 		UseMissing       *bool `json:"use_missing"`
@@ -175,16 +177,19 @@ func orDefault[T any](p *T, v T) T {
 	return v
 }
 
-func (c *lightgbmCase) options() MapperOptions {
-	return MapperOptions{
-		MaxBin:        orDefault(c.Params.MaxBin, 255),
-		MinDataInBin:  orDefault(c.Params.MinDataInBin, 3),
-		MinSplitData:  orDefault(c.Params.MinDataInLeaf, 20),
-		UseMissing:    orDefault(c.Params.UseMissing, true),
-		ZeroAsMissing: orDefault(c.Params.ZeroAsMissing, false),
-		PreFilter:     orDefault(c.Params.FeaturePreFilter, true),
-		ForcedBounds:  c.Forced,
+func (c *lightgbmCase) options(feature int, categorical bool) MapperOptions {
+	// By way of Options, as a table's are: the sample is the whole of it.
+	o := Options{
+		MaxBin:           orDefault(c.Params.MaxBin, 255),
+		MinDataInBin:     orDefault(c.Params.MinDataInBin, 3),
+		MinDataInLeaf:    orDefault(c.Params.MinDataInLeaf, 20),
+		UseMissing:       orDefault(c.Params.UseMissing, true),
+		ZeroAsMissing:    orDefault(c.Params.ZeroAsMissing, false),
+		FeaturePreFilter: orDefault(c.Params.FeaturePreFilter, true),
+		MaxBinByFeature:  c.Params.MaxBinByFeature,
+		ForcedBins:       slices.Repeat([][]float64{c.Forced}, len(c.Features)),
 	}
+	return o.mapper(feature, categorical, c.Rows, c.Rows)
 }
 
 func asLightGBM(m *Mapper) *lightgbmMapper {
@@ -230,12 +235,7 @@ func TestMappersAgreeWithLightGBM(t *testing.T) {
 						values = append(values, v)
 					}
 				}
-				o := c.options()
-				o.Categorical = f.Categorical
-				if f.Categorical {
-					o.ForcedBounds = nil
-				}
-				m := NewMapper(values, c.Rows, o)
+				m := NewMapper(values, c.Rows, c.options(i, f.Categorical))
 				if d := cmp.Diff(f.Mapper, asLightGBM(m)); d != "" {
 					t.Errorf("%s (categorical %t): -LightGBM +ours:\n%s", f.Kind, f.Categorical, d)
 				}

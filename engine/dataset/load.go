@@ -24,6 +24,36 @@ type Input struct {
 	// Position has the place at which each row was shown, any text; nil where
 	// there is none. It is not read for a validation set.
 	Position *read.Source
+	// More are further files of the same table, whose rows follow in this order:
+	// each is a Table of the same form and columns, and either all files have a
+	// side file of a kind or none. Their own Read and More do not count.
+	More []Input
+}
+
+// Tables are the sources of all files.
+func (in *Input) Tables() []read.Source {
+	list := []read.Source{in.Table}
+	for i := range in.More {
+		list = append(list, in.More[i].Table)
+	}
+	return list
+}
+
+// FilesInput is FileInput for a table in several files.
+func FilesInput(paths []string, o read.Options) (Input, error) {
+	var all Input
+	for i, path := range paths {
+		in, err := FileInput(path, o)
+		switch {
+		case err != nil:
+			return Input{}, err
+		case i == 0:
+			all = in
+		default:
+			all.More = append(all.More, in)
+		}
+	}
+	return all, nil
 }
 
 // FileInput is the table in a file and those of its side files that exist:
@@ -49,34 +79,57 @@ func FileInput(path string, o read.Options) (Input, error) {
 // they are counted: a set of no more is read once.
 const validSample = 20000
 
-// Load reads a table and bins it. With ref, the training data, it takes its
+// Load reads a table and bins it, or reads what WriteBinary wrote. With ref, the training data, it takes its
 // bins and layout, as validation data must; else ref is nil. The table is read
 // twice, first to draw the rows that make the bins, unless they are all its
 // rows; its text is never held.
 func Load(ctx context.Context, in Input, o Options, ref *Dataset) (*Dataset, []Notice, error) {
-	b, err := newBuilding(in.Table.Name, &o, ref)
+	b, err := newBuilding(read.JoinedName(in.Tables()), &o, ref)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer b.pool.Close()
+	b.in = in.Read
+	switch binary, err := isBinary(ctx, &in); {
+	case err != nil:
+		return nil, nil, err
+	case binary:
+		return b.loadBinary(ctx, &in)
+	}
 	in.Read.Threads = b.pool.Threads()
 	in.Read.CheckLabel = true
 	in.Read.MaxFeatures = o.MaxFeatures
 	if ref != nil {
 		in.Read.Features = ref.Features()
 	}
-	t, err := read.Open(ctx, in.Table, in.Read)
+	t, err := read.OpenAll(ctx, in.Tables(), in.Read)
 	if err != nil {
 		return nil, nil, err
 	}
 	d, notices, err := b.load(ctx, t, &in)
 	if closed := t.Close(); err == nil && closed != nil {
-		err = fmt.Errorf("%s: %w", in.Table.Name, closed)
+		err = fmt.Errorf("%s: %w", b.name, closed)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	return d, notices, nil
+}
+
+// isBinary says whether the input is a binary data set, which stands alone.
+func isBinary(ctx context.Context, in *Input) (bool, error) {
+	for _, src := range in.Tables() {
+		switch {
+		case !IsBinary(ctx, src):
+		case len(in.More) > 0:
+			return false, &read.Error{
+				Table: src.Name, Problem: "is a binary data set, which cannot be one of several files", Hint: "give it alone, or give the tables",
+			}
+		default:
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (b *building) load(ctx context.Context, t *read.Table, in *Input) (*Dataset, []Notice, error) {
@@ -138,6 +191,9 @@ func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, er
 	if b.ref != nil {
 		n = min(n, validSample)
 	}
+	if err := b.admitSample(t, n); err != nil {
+		return nil, err
+	}
 	s, err := t.SampleParts(ctx, n, b.o.DataRandomSeed)
 	if err != nil {
 		return nil, err
@@ -156,78 +212,4 @@ func (b *building) sample(ctx context.Context, t *read.Table) (all *rowTable, er
 		return rows, nil
 	}
 	return nil, nil
-}
-
-// sideFiles reads what stands beside the table.
-func (b *building) sideFiles(ctx context.Context, t *read.Table, in *Input) error {
-	d := b.d
-	switch {
-	case in.Weight == nil:
-	case t.WeightIndex() >= 0:
-		b.notice("%s: weights are taken from the table's column; %s is not used", b.name, in.Weight.Name)
-	default:
-		weights, err := read.Weights(ctx, *in.Weight)
-		if err != nil {
-			return err
-		}
-		if len(weights) != d.Rows {
-			return b.lengthError(in.Weight.Name, "weights", len(weights))
-		}
-		d.Weight = weights
-	}
-	switch {
-	case in.Query == nil:
-	case t.GroupIndex() >= 0:
-		b.notice("%s: queries are taken from the table's column; %s is not used", b.name, in.Query.Name)
-	default:
-		sizes, err := read.Counts(ctx, *in.Query)
-		if err != nil {
-			return err
-		}
-		if d.QueryStart, err = queriesOfSizes(sizes, d.Rows, in.Query.Name); err != nil {
-			return err
-		}
-	}
-	if in.Init != nil {
-		scores, err := read.Floats(ctx, *in.Init)
-		if err != nil {
-			return err
-		}
-		if scores.Rows != d.Rows {
-			return b.lengthError(in.Init.Name, "lines of initial scores", scores.Rows)
-		}
-		d.InitScore = byModel(scores)
-	}
-	if in.Position != nil && b.ref == nil {
-		position, names, err := read.Words(ctx, *in.Position)
-		if err != nil {
-			return err
-		}
-		if len(position) != d.Rows {
-			return b.lengthError(in.Position.Name, "positions", len(position))
-		}
-		d.Position, d.PositionNames = position, names
-	}
-	return nil
-}
-
-// byModel turns scores row after row to scores model after model.
-func byModel(s *read.Scores) []float64 {
-	if s.Columns == 1 {
-		return s.Values
-	}
-	out := make([]float64, len(s.Values))
-	for i := range s.Rows {
-		for k := range s.Columns {
-			out[k*s.Rows+i] = s.Values[i*s.Columns+k]
-		}
-	}
-	return out
-}
-
-func (b *building) lengthError(file, what string, n int) error {
-	return &read.Error{
-		Table: file, Problem: fmt.Sprintf("has %d %s, but %s has %d rows", n, what, b.name, b.d.Rows),
-		Hint: "give each row one",
-	}
 }

@@ -82,9 +82,9 @@ type categoryBin struct {
 	bin      uint32
 }
 
-// maxLookup bounds the categories that are found by index: a table of them
-// takes 256 kB at most.
-const maxLookup = 1 << 16
+// lookupLimit bounds the categories of n bins that are found by index: a table
+// of them takes 256 kB at most, and no more than some words a bin.
+func lookupLimit(n int) int32 { return int32(min(1<<16, 256+16*n)) }
 
 // prepare builds what Bin searches.
 func (m *Mapper) prepare() {
@@ -104,8 +104,9 @@ func (m *Mapper) prepare() {
 
 func (m *Mapper) prepareCategories() {
 	size := 0
+	limit := lookupLimit(len(m.Categories))
 	for _, c := range m.Categories {
-		if c >= 0 && c < maxLookup {
+		if c >= 0 && c < limit {
 			size = max(size, int(c)+1)
 		}
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	MinDataInLeaf    int
 	// EnableSparse stores columns that are mostly one bin by their other rows.
 	EnableSparse bool
+	// MinSparse is the least number of such columns; fewer are stored as the
+	// others are. 0 means what is fastest. It cannot change a model.
+	MinSparse int
 	// KeepRaw keeps the values of numerical columns besides their bins, as
 	// linear trees need: four bytes each, however sparse the column. With a
 	// reference it is the reference that decides.
@@ -48,6 +51,21 @@ type Options struct {
 	Threads int
 	// MaxRows and MaxFeatures limit what is accepted.
 	MaxRows, MaxFeatures int
+	// Admit, unless nil, is told what memory is needed next, before it is taken:
+	// for the sample of a table, where it can be guessed, and for the bins. Its
+	// error ends the loading.
+	Admit func(Need) error
+}
+
+// Need is the memory that a step of loading takes.
+type Need struct {
+	// Bytes is the memory.
+	Bytes int64
+	// Rows and Features are the table's; Rows is a guess as long as Data is nil.
+	Rows, Features int
+	// Data is the data set, with its layout and without its bins; nil before the
+	// sample is read.
+	Data *Dataset
 }
 
 // The greatest values of Options' MaxRows and MaxFeatures, and the default of

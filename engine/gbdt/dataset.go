@@ -10,7 +10,7 @@ import (
 // ForcedBins.
 func DatasetOptions(cfg *lightgbm.Config) dataset.Options {
 	o := dataset.DefaultOptions()
-	o.MaxBin = cfg.MaxBin
+	o.MaxBin, o.MaxBinByFeature = cfg.MaxBin, cfg.MaxBinByFeature
 	o.MinDataInBin = cfg.MinDataInBin
 	o.BinConstructSampleCnt = cfg.BinConstructSampleCnt
 	o.DataRandomSeed = uint64(cfg.DataRandomSeed)

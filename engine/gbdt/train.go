@@ -417,7 +417,7 @@ func (t *trainer) renew(made *tree.Grown, scores []float64) {
 	if !ok {
 		return
 	}
-	t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
+	made.EachLeaf(func(leaf int) {
 		made.Tree.LeafValue[leaf] = r.RenewLeaf(made.Rows(leaf), scores)
 	})
 }
@@ -430,12 +430,7 @@ func (t *trainer) addScores(made *tree.Grown, k int, rows []uint32) {
 	if t.linear != nil {
 		t.linear.AddScores(made, scores)
 	} else {
-		t.pool.Run(made.Tree.NumLeaves, func(leaf int) {
-			value := made.Tree.LeafValue[leaf]
-			for _, r := range made.Rows(leaf) {
-				scores[r] += value
-			}
-		})
+		made.AddLeafScores(scores)
 	}
 	if rows != nil {
 		made.AddScores(t.data, t.sampler.left(), scores)

@@ -89,7 +89,7 @@ func TestNotices(t *testing.T) {
 			[]string{"two_round=true", "machine_list_file=mlist.txt", "tree_learner=data"},
 			[]Notice{
 				{NoEffect, "tree_learner", Origin{"train.conf", 3}, "tree_learner=data (train.conf:3) has no effect: used only by distributed learning, and Cloister's engine trains on one machine"},
-				{NoEffect, "two_round", Origin{"train.conf", 1}, "two_round=true (train.conf:1) has no effect: Cloister always streams the data and never holds the text and the bins at once"},
+				{NoEffect, "two_round", Origin{"train.conf", 1}, "two_round=true (train.conf:1) has no effect: Cloister never holds the text, and reads tables with more rows than bin_construct_sample_cnt twice"},
 				{NoEffect, "machine_list_filename", Origin{"train.conf", 2}, "machine_list_filename=mlist.txt (train.conf:2) has no effect: used only by distributed learning, and Cloister's engine trains on one machine"},
 			},
 		},

@@ -20,7 +20,8 @@ type Config struct {
 	// chosen for a tree.
 	DataSampleStrategy string
 	// Data is the parameter data. File to train on or, with task=predict, to
-	// predict for; - is standard input.
+	// predict for; - is standard input. Several files, separated by commas,
+	// make one table.
 	Data string
 	// Valid is the parameter valid. Validation files, separated by commas;
 	// metrics are computed on each. The training file itself may stand here:
@@ -243,7 +244,7 @@ type Config struct {
 	// feature are put into.
 	MaxBin int
 	// MaxBinByFeature is the parameter max_bin_by_feature. max_bin for each
-	// feature.
+	// feature: one number for every column but the label's.
 	MaxBinByFeature []int
 	// MinDataInBin is the parameter min_data_in_bin. Fewest sampled rows in an
 	// interval.
@@ -300,7 +301,8 @@ type Config struct {
 	// bin borders that are used in any case.
 	ForcedbinsFilename string
 	// SaveBinary is the parameter save_binary. Store the binned data beside
-	// the text for later runs.
+	// each table, in a file called after it with .bin, for later runs: name
+	// that file in data. The format is Cloister's own.
 	SaveBinary bool
 	// PreciseFloatParser is the parameter precise_float_parser. Read numbers
 	// to the nearest double.
@@ -441,6 +443,12 @@ type Config struct {
 	// UnknownParameters is the parameter unknown_parameters. What to do about
 	// a parameter that does not exist.
 	UnknownParameters string
+	// MemoryCheck is the parameter memory_check. What to do about a training
+	// that will need more memory than there is.
+	MemoryCheck string
+	// SaveBinaryFilename is the parameter save_binary_filename. File that
+	// save_binary=true stores the binned training data in.
+	SaveBinaryFilename string
 }
 
 // NewConfig returns a Config with LightGBM's defaults.
@@ -520,6 +528,7 @@ func NewConfig() *Config {
 		GPUDeviceID:               -1,
 		NumGPU:                    1,
 		UnknownParameters:         "error",
+		MemoryCheck:               "error",
 	}
 }
 
@@ -811,6 +820,10 @@ func (c *Config) field(name string) any {
 		return &c.NumGPU
 	case "unknown_parameters":
 		return &c.UnknownParameters
+	case "memory_check":
+		return &c.MemoryCheck
+	case "save_binary_filename":
+		return &c.SaveBinaryFilename
 	default:
 		return nil
 	}

@@ -36,7 +36,7 @@ two_round = true
 	// Output:
 	// binary 20 15 [binary_logloss]
 	// num_leaves=63 (train.conf:5) is ignored: num_leaves=15 (command line) goes over it
-	// two_round=true (train.conf:6) has no effect: Cloister always streams the data and never holds the text and the bins at once
+	// two_round=true (train.conf:6) has no effect: Cloister never holds the text, and reads tables with more rows than bin_construct_sample_cnt twice
 }
 
 func ExampleConfig_Validate() {

@@ -25,9 +25,12 @@ type loop struct {
 	caught atomic.Pointer[PanicError]
 }
 
-// longSpin is some tens of microseconds: what it takes to wake a sleeping
+// A longSpin is some tens of microseconds: what it takes to wake a sleeping
 // thread, and longer than what a training does between two loops.
-const longSpin = 20_000
+const (
+	longSpin  = 20_000
+	shortSpin = 200
+)
 
 // New starts a pool that runs loops on the given number of threads, the
 // caller's included; less than 1 means all processors.
@@ -88,6 +91,30 @@ func (p *Pool) Run(tasks int, run func(task int)) {
 	}
 	if v := l.caught.Load(); v != nil {
 		panic(v)
+	}
+}
+
+// Help works on a loop that another goroutine runs, if there is one that lacks
+// hands, and reports whether it found any. It is for tasks that would wait.
+func (p *Pool) Help() bool {
+	select {
+	case l, ok := <-p.loops:
+		if ok {
+			l.work()
+		}
+		return ok
+	default:
+		return false
+	}
+}
+
+// Pause lets some time pass, up to when a loop lacks hands.
+func (p *Pool) Pause() {
+	if p.spins == 0 {
+		runtime.Gosched()
+		return
+	}
+	for i := 0; i < shortSpin && len(p.loops) == 0; i++ {
 	}
 }
 

@@ -40,6 +40,31 @@ func TestLoopsWithinLoops(t *testing.T) {
 	}
 }
 
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	p := parallel.New(2)
+	defer p.Close()
+	var sum atomic.Int64
+	var over atomic.Bool
+	p.Run(2, func(task int) {
+		if task == 0 {
+			for range 100 {
+				p.Chunks(100, 7, func(_, lo, hi int) { sum.Add(int64(hi - lo)) })
+			}
+			over.Store(true)
+			return
+		}
+		for !over.Load() {
+			if !p.Help() {
+				p.Pause()
+			}
+		}
+	})
+	if got := sum.Load(); got != 10_000 {
+		t.Fatalf("sum of chunk lengths = %d, want 10000", got)
+	}
+}
+
 func TestPanicReachesCaller(t *testing.T) {
 	t.Parallel()
 	p := parallel.New(2)

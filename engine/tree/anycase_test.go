@@ -42,6 +42,7 @@ func newAnyCase(t *testing.T, seed uint64) *anyCase {
 	o := dataset.DefaultOptions()
 	o.MinDataInBin, o.MinDataInLeaf = pick(r, 1, 3, 20), pick(r, 1, 5, 20)
 	o.ZeroAsMissing, o.UseMissing = r.IntN(6) == 0, r.IntN(6) > 0
+	o.MinSparse = 1
 	o.EnableSparse, o.FeaturePreFilter = r.IntN(4) > 0, r.IntN(4) > 0
 	features := 1 + r.IntN(pick(r, 3, 12, 12, 40))
 	for f := range features {

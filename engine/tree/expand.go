@@ -1,8 +1,6 @@
 package tree
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 
 	"cloister/engine/random"
@@ -90,40 +88,26 @@ func (m *histograms) release(l *leaf) {
 // manyRows is the number of rows from which all threads work on one leaf.
 const manyRows = 1 << 15
 
-// expand expands leaves.
-func (g *Grower) expand(leaves []*leaf) {
-	many := len(leaves)
-	if g.pool.Threads() > 1 {
-		slices.SortStableFunc(leaves, func(a, b *leaf) int { return cmp.Compare(b.count(), a.count()) })
-		many = 0
-		for many < len(leaves) && leaves[many].count() >= manyRows {
-			many++
-		}
-	} else {
-		many = 0
+// expand expands a leaf. One of many rows makes work for all threads.
+func (g *Grower) expand(l *leaf) { l.children = g.expansion(l) }
+
+func (g *Grower) expansion(l *leaf) *children {
+	if g.pool.Threads() > 1 && l.count() >= manyRows {
+		return g.expandWith(nil, l)
 	}
-	for _, l := range leaves[:many] {
-		g.expandOne(nil, l)
-	}
-	alone := leaves[many:]
-	g.pool.Run(len(alone), func(i int) {
-		w := g.workers.get()
-		defer g.workers.put(w)
-		g.expandOne(w, alone[i])
-	})
+	w := g.workers.get()
+	defer g.workers.put(w)
+	return g.expandWith(w, l)
 }
 
-// expandOne expands a leaf: with a worker by itself, with nil by all threads.
-func (g *Grower) expandOne(w *worker, l *leaf) {
+// expandWith expands a leaf: a worker by itself, nil with all threads. It
+// returns nil if the leaf cannot be divided.
+func (g *Grower) expandWith(w *worker, l *leaf) *children {
 	s := &l.best
 	rows := g.rows[l.begin:l.end]
 	nLeft := g.divide(w, rows, s)
 	if nLeft == 0 || nLeft == len(rows) {
-		// Counts are estimated from hessians; an estimate may promise a child
-		// rows that it has not.
-		l.best = noSplit
-		g.memory.release(l)
-		return
+		return nil
 	}
 	c := &children{paid: g.costs != nil && g.costs.pay(s.column, rows)}
 	c.left = leaf{id: random.Extend(l.id, 0), begin: l.begin, end: l.begin + nLeft, total: s.left}
@@ -136,7 +120,7 @@ func (g *Grower) expandOne(w *worker, l *leaf) {
 	}
 	g.setBoxes(l, &c.left, &c.right, s)
 	g.searchChildren(w, l, c)
-	l.children = c
+	return c
 }
 
 // searchChildren finds the children's best splits. Only the smaller child's
@@ -273,16 +257,16 @@ func (l *leaf) take(s *split) {
 func (g *Grower) searchTogether(p pair, leaves []*leaf) {
 	tasks := min(g.pool.Threads(), max(1, g.data.TotalBins/minBinsPerTask))
 	columns := len(g.data.Columns)
+	found := make([][2]split, tasks)
 	g.pool.Run(tasks, func(task int) {
 		w := g.workers.get()
 		defer g.workers.put(w)
-		found := g.found[2*task : 2*task+2]
-		found[0], found[1] = noSplit, noSplit
-		g.searchColumns(w, p, columns*task/tasks, columns*(task+1)/tasks, found)
+		found[task] = [2]split{noSplit, noSplit}
+		g.searchColumns(w, p, columns*task/tasks, columns*(task+1)/tasks, found[task][:])
 	})
-	for task := range tasks {
+	for task := range found {
 		for i, l := range leaves {
-			l.take(&g.found[2*task+i])
+			l.take(&found[task][i])
 		}
 	}
 }

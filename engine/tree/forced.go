@@ -28,7 +28,7 @@ func (g *Grower) forceSplits(out *Grown) {
 			return
 		}
 		out.leaves[next.leaf].best = s
-		g.expandOne(nil, &out.leaves[next.leaf])
+		g.expand(&out.leaves[next.leaf])
 		g.commit(out, next.leaf)
 		queue = append(queue, pending{next.split.Left, next.leaf}, pending{next.split.Right, len(out.leaves) - 1})
 	}

@@ -15,15 +15,13 @@ import (
 //
 // What becomes of a leaf that is split does not depend on the other leaves, so
 // that with several threads the leaves that are likely to be split next are
-// expanded (see expand.go) side by side with the best one. Which ones cannot
-// change the tree: it is the best leaf's expansion that is taken into the tree.
+// expanded (see expand.go) while the best one is (see growth.go).
 type Grower struct {
 	data *dataset.Dataset
 	pool *parallel.Pool
 	opt  Options
 
 	build   *builder
-	part    partitioner
 	workers workers
 	memory  histograms
 	maxKept int // most leaves that keep their histograms
@@ -33,8 +31,6 @@ type Grower struct {
 	sparse []sparseColumn
 	fix    fixed
 	rows   []uint32
-	found  []split // of the parts of a search
-	queue  []*leaf // leaves to expand
 
 	costs   *costs // nil for none
 	key     uint64 // of the tree
@@ -51,6 +47,8 @@ type leaf struct {
 	hist       []int64 // nil if it was given up, or is not needed
 	use        *usage  // the columns that may still be split on
 	best       split
+	busy       bool         // it is being expanded
+	failed     bool         // it was tried, but it cannot be divided
 	children   *children    // what its best split makes of it, once it is expanded
 	parent     int          // node whose child it is, or -1
 	right      bool         // it is the right child
@@ -78,12 +76,10 @@ func NewGrower(d *dataset.Dataset, pool *parallel.Pool, opt Options) *Grower {
 	g := &Grower{data: d, pool: pool, opt: opt, packed: make([]int64, d.Rows)}
 	g.build = newBuilder(d)
 	g.costs = newCosts(opt.Costs, len(d.Columns), d.Rows)
-	g.part.pool = pool
 	g.bytes = transpose(d, pool)
 	g.sparse = sparseColumns(d)
 	g.workers.make = g.newWorker
 	g.memory.bins = d.TotalBins
-	g.found = make([]split, 2*pool.Threads())
 	memory := opt.HistogramMemory
 	if memory <= 0 {
 		memory = 1 << 30
@@ -106,21 +102,18 @@ func (g *Grower) Grow(ctx context.Context, grad Gradients, rows []uint32, column
 	g.resetRows(rows)
 	root := leaf{id: 1, end: len(g.rows), parent: -1, best: noSplit, use: g.rootUsage(columns), total: g.totalOf(rows)}
 	root.standing = g.rootStanding(root.total)
-	out := &Grown{grower: g, leaves: []leaf{root}}
+	// Leaves that are being expanded must not move.
+	out := &Grown{grower: g, leaves: make([]leaf, 0, max(1, min(g.opt.NumLeaves, len(g.rows))))}
+	out.leaves = append(out.leaves, root)
 	g.prepare(nil, &out.leaves[0], rows == nil)
 	g.forceSplits(out)
-	for len(out.leaves) < g.opt.NumLeaves {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		at := bestLeaf(out.leaves)
-		if !(out.leaves[at].best.gain > 0) {
-			break
-		}
-		if out.leaves[at].children == nil {
-			g.expand(g.next(out.leaves, at))
-		}
-		g.commit(out, at)
+	if g.pool.Threads() == 1 || g.ordered() || g.small() {
+		err = g.splitInOrder(ctx, out)
+	} else {
+		err = g.splitAhead(ctx, out)
+	}
+	if err != nil {
+		return nil, err
 	}
 	for i := range out.leaves {
 		g.giveUp(&out.leaves[i])
@@ -178,45 +171,31 @@ func bestLeaf(leaves []leaf) int {
 	return best
 }
 
-// ahead is the number of leaves for each thread that are expanded together.
-const ahead = 2
-
-// next chooses the leaves to expand now: the best one, at the given index, and
-// with several threads others that are among the best of those that may still
-// be split.
-func (g *Grower) next(leaves []leaf, at int) []*leaf {
-	g.queue = append(g.queue[:0], &leaves[at])
-	if g.pool.Threads() == 1 || g.ordered() {
-		return g.queue
-	}
-	most := ahead * g.pool.Threads()
-	var best []*leaf // the first of all leaves, expanded or not
-	for i := range leaves {
-		l := &leaves[i]
+// splitInOrder expands and splits one leaf after the other.
+func (g *Grower) splitInOrder(ctx context.Context, out *Grown) error {
+	for len(out.leaves) < g.opt.NumLeaves {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at := bestLeaf(out.leaves)
+		l := &out.leaves[at]
 		if !(l.best.gain > 0) {
-			continue
+			break
 		}
-		place := len(best)
-		for place > 0 && l.best.better(&best[place-1].best) {
-			place--
-		}
-		if place < 2*most {
-			best = slices.Insert(best, place, l)
-			best = best[:min(len(best), 2*most)]
-		}
+		g.expand(l)
+		g.commit(out, at)
 	}
-	left := g.opt.NumLeaves - len(leaves)
-	for _, l := range best[:min(len(best), left)] {
-		if l.children == nil && l != &leaves[at] && len(g.queue) < most {
-			g.queue = append(g.queue, l)
-		}
-	}
-	return g.queue
+	return nil
 }
 
 // ordered reports whether a split changes what other leaves are worth.
 func (g *Grower) ordered() bool {
 	return g.costs != nil || g.opt.Monotone != nil && g.opt.MonotoneMethod != MonotoneBasic
+}
+
+// small reports whether a split takes less time than to share the work.
+func (g *Grower) small() bool {
+	return len(g.rows)*len(g.data.Columns) < 1<<16 && g.data.TotalBins < 1<<14
 }
 
 // commit takes the expansion of the leaf at the given index into the tree: the
@@ -226,7 +205,11 @@ func (g *Grower) commit(out *Grown, at int) {
 	l := &out.leaves[at]
 	made := l.children
 	if made == nil {
-		return // it could not be divided, and is not the best any more
+		// Counts are estimated from hessians; an estimate may promise a child
+		// rows that it has not.
+		l.best = noSplit
+		g.memory.release(l)
+		return
 	}
 	column := l.best.column
 	node := out.addNode(g.data, at, &l.best)
@@ -246,7 +229,7 @@ func (g *Grower) giveUp(l *leaf) {
 	if c := l.children; c != nil {
 		g.memory.release(&c.left)
 		g.memory.release(&c.right)
-		g.part.merge(g.rows[l.begin:l.end], c.left.count())
+		g.undivide(g.rows[l.begin:l.end], c.left.count())
 		l.children = nil
 	}
 }
@@ -257,7 +240,7 @@ func (g *Grower) giveUp(l *leaf) {
 func (g *Grower) trim(leaves []leaf) {
 	kept := 0
 	for i := range leaves {
-		if leaves[i].hist != nil {
+		if l := &leaves[i]; !l.busy && l.hist != nil {
 			kept++
 		}
 	}
@@ -265,7 +248,7 @@ func (g *Grower) trim(leaves []leaf) {
 		var worst *leaf
 		for i := range leaves {
 			l := &leaves[i]
-			if l.hist != nil && (worst == nil || worst.best.better(&l.best)) {
+			if !l.busy && l.hist != nil && (worst == nil || worst.best.better(&l.best)) {
 				worst = l
 			}
 		}

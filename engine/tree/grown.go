@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"cloister/engine/dataset"
+	"cloister/engine/internal/prefetch"
 )
 
 // Grown is a tree fresh from a Grower, with the rows of each leaf and the
@@ -52,6 +53,27 @@ func (t *Grown) addNode(d *dataset.Dataset, at int, s *split) int {
 func (t *Grown) Rows(leaf int) []uint32 {
 	l := &t.leaves[leaf]
 	return t.grower.rows[l.begin:l.end]
+}
+
+// taskRows is about the number of rows that one task of EachLeaf has.
+const taskRows = 1 << 13
+
+// EachLeaf calls run for every leaf, in no order, by all threads.
+func (t *Grown) EachLeaf(run func(leaf int)) {
+	starts := []int{0}
+	rows := 0
+	for i := range t.leaves {
+		if rows >= taskRows {
+			starts, rows = append(starts, i), 0
+		}
+		rows += t.leaves[i].count()
+	}
+	starts = append(starts, len(t.leaves))
+	t.grower.pool.Run(len(starts)-1, func(task int) {
+		for i := starts[task]; i < starts[task+1]; i++ {
+			run(i)
+		}
+	})
 }
 
 // maxThreshold stands in for an infinite threshold (all values left, missing
@@ -110,7 +132,7 @@ type sums struct {
 func (t *Grown) sum(grad *Gradients) {
 	g := t.grower
 	leaves := make([]sums, len(t.leaves))
-	g.pool.Run(len(leaves), func(i int) {
+	t.EachLeaf(func(i int) {
 		rows := t.Rows(i)
 		s := sums{count: len(rows)}
 		s.grad, s.hess = g.fix.exact.sum(grad, rows)
@@ -188,6 +210,23 @@ func (t *Grown) value(s sums, at *standing, parent *float64) float64 {
 // very values.
 func (o *Options) fixedValues() bool {
 	return o.Quantize != nil || o.Monotone != nil && o.MonotoneMethod != MonotoneBasic
+}
+
+// AddLeafScores adds the tree's values to the scores of the rows that it was
+// grown from.
+func (t *Grown) AddLeafScores(scores []float64) {
+	t.EachLeaf(func(leaf int) {
+		value := t.Tree.LeafValue[leaf]
+		rows := t.Rows(leaf)
+		for len(rows) > 0 {
+			part := rows[:min(len(rows), mostRows)]
+			rows = rows[len(part):]
+			prefetch.Rows(scores, 1, rows[:min(len(rows), mostRows)])
+			for _, r := range part {
+				scores[r] += value
+			}
+		}
+	})
 }
 
 // AddScores adds the tree's values to the scores of rows of a data set that

@@ -126,7 +126,7 @@ func (b *builder) prefetch(rows []uint32, packed []int64, use *usage) {
 }
 
 // addWords adds a stretch of rows whose words were gathered.
-func (b *builder) addWords(w *worker, hist []int64, values []int64, use *usage) {
+func (b *builder) addWords(w *worker, hist, values []int64, use *usage) {
 	for i := range b.data.Blocks {
 		if !use.block[i] {
 			continue

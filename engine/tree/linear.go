@@ -211,7 +211,7 @@ func (f *LinearFitter) AddScores(t *Grown, scores []float64) {
 	for i := range f.leafOf {
 		f.leafOf[i] = -1
 	}
-	f.pool.Run(t.Tree.NumLeaves, func(leaf int) {
+	t.EachLeaf(func(leaf int) {
 		for _, r := range t.Rows(leaf) {
 			f.leafOf[r] = int32(leaf)
 		}

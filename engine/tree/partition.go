@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"cloister/engine/dataset"
-	"cloister/engine/parallel"
 )
 
 // binLookup reads the bins of one column.
@@ -88,13 +87,6 @@ func directions(table []uint8, s *split, l *binLookup, categorical bool) []uint8
 	return table
 }
 
-// partitioner divides the rows of a leaf of many rows, keeping their order.
-type partitioner struct {
-	pool   *parallel.Pool
-	spare  []uint32
-	counts []int
-}
-
 const partitionChunk = 1 << 14
 
 // divide reorders the rows of a leaf so that those going left come first and
@@ -126,41 +118,40 @@ func (g *Grower) divide(w *worker, rows []uint32, s *split) int {
 // divideTogether divides chunks side by side, then moves their parts to where
 // they belong.
 func (g *Grower) divideTogether(rows []uint32, l *binLookup, table []uint8) int {
-	p := &g.part
 	chunks := (len(rows) + partitionChunk - 1) / partitionChunk
-	p.counts = slices.Grow(p.counts[:0], chunks+1)[:chunks+1]
-	p.spare = slices.Grow(p.spare[:0], len(rows))
-	spare := p.spare[:len(rows)]
-	p.pool.Chunks(len(rows), partitionChunk, func(c, lo, hi int) {
+	before := make([]int, chunks+1) // rows that go left of the chunks before each
+	own := g.workers.get()
+	defer g.workers.put(own)
+	own.spare = slices.Grow(own.spare[:0], len(rows))
+	spare := own.spare[:len(rows)]
+	g.pool.Chunks(len(rows), partitionChunk, func(c, lo, hi int) {
 		w := g.workers.get()
 		defer g.workers.put(w)
-		p.counts[c] = w.divideInto(rows[lo:hi], spare[lo:hi], l, table)
+		before[c+1] = w.divideInto(rows[lo:hi], spare[lo:hi], l, table)
 	})
-	left := 0
 	for c := range chunks {
-		n := p.counts[c]
-		p.counts[c] = left
-		left += n
+		before[c+1] += before[c]
 	}
-	p.counts[chunks] = left
+	left := before[chunks]
 	// The left parts already stand at the chunks' starts, the right parts in
 	// spare; moving the left ones down never overtakes an unread one, so that
 	// only they are moved in order and the right ones side by side.
 	for c := 1; c < chunks; c++ {
-		n := p.counts[c+1] - p.counts[c]
-		copy(rows[p.counts[c]:], rows[c*partitionChunk:][:n])
+		copy(rows[before[c]:], rows[c*partitionChunk:][:before[c+1]-before[c]])
 	}
-	p.pool.Chunks(len(rows), partitionChunk, func(c, lo, hi int) {
-		nLeft := p.counts[c+1] - p.counts[c]
-		copy(rows[left+lo-p.counts[c]:], spare[lo:hi-nLeft])
+	g.pool.Chunks(len(rows), partitionChunk, func(c, lo, hi int) {
+		nLeft := before[c+1] - before[c]
+		copy(rows[left+lo-before[c]:], spare[lo:hi-nLeft])
 	})
 	return left
 }
 
-// merge undoes a division into nLeft rows and the others.
-func (p *partitioner) merge(rows []uint32, nLeft int) {
-	p.spare = append(p.spare[:0], rows[:nLeft]...)
-	left, right := p.spare, rows[nLeft:]
+// undivide undoes a division into nLeft rows and the others.
+func (g *Grower) undivide(rows []uint32, nLeft int) {
+	w := g.workers.get()
+	defer g.workers.put(w)
+	w.spare = append(w.spare[:0], rows[:nLeft]...)
+	left, right := w.spare, rows[nLeft:]
 	for i := range rows {
 		if len(left) > 0 && (len(right) == 0 || left[0] < right[0]) {
 			rows[i], left = left[0], left[1:]

@@ -200,7 +200,9 @@ func (s *searcher) numerical(column int, h []int64, t *leafTerms, above float64,
 	case m.NumBins > 2 && m.Missing == dataset.MissingNaN:
 		return s.bothWays(column, h[:m.NumBins-1], h, t, -1, above, anyGain)
 	}
-	s.edges.set(s.data, column, ownBin(m), t)
+	if !s.plain {
+		s.edges.set(s.data, column, ownBin(m), t)
+	}
 	got := s.fromRight(h, t, -1, above, anyGain)
 	switch m.Missing {
 	case dataset.MissingNaN:
@@ -223,9 +225,13 @@ func ownBin(m *dataset.Mapper) int {
 
 // bothWays tries missing values on either side.
 func (s *searcher) bothWays(column int, fromRight, fromLeft []int64, t *leafTerms, skip int, above float64, anyGain bool) split {
-	s.edges.set(s.data, column, 0, t)
+	if !s.plain {
+		s.edges.set(s.data, column, 0, t)
+	}
 	got := s.fromRight(fromRight, t, skip, above, anyGain)
-	s.edges.set(s.data, column, len(fromLeft)-1, t)
+	if !s.plain {
+		s.edges.set(s.data, column, len(fromLeft)-1, t)
+	}
 	if other := s.fromLeft(fromLeft, t, skip, above, anyGain); other.gain > got.gain {
 		return other
 	}

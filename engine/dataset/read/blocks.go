@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,12 +15,14 @@ import (
 // blockSize is the number of text bytes that one goroutine parses at a time.
 const blockSize = 1 << 20
 
-// position counts what lies before a block.
-type position struct{ rows, lines int }
+// position counts what lies before a block: rows of the table, and lines of the
+// file. first is the number of the table's rows before that file.
+type position struct{ rows, lines, part, first int }
 
 // block is a run of whole lines, or, with err, the place where reading failed.
 type block struct {
 	seq  int
+	part int
 	buf  []byte // the text is buf[:n]; padding bytes follow
 	n    int
 	err  *Error
@@ -51,8 +54,6 @@ type lineError struct {
 type pass struct {
 	t       *Table
 	ctx     context.Context
-	start   int      // bytes of the text to skip
-	origin  position // what they count
 	free    chan []byte
 	blocks  chan *block
 	failSeq atomic.Int64
@@ -64,7 +65,8 @@ type pass struct {
 	mu  sync.Mutex
 	err error // of block failSeq
 
-	end position // behind the last block
+	end    position // behind the last block
+	firsts []int    // rows before each part, or -1 for a part without blocks
 }
 
 const noFailure = int64(1) << 62
@@ -79,6 +81,7 @@ func (p *pass) run(s *stream, workers []worker) error {
 	p.blocks = make(chan *block)
 	p.stop = make(chan struct{})
 	p.failSeq.Store(noFailure)
+	p.firsts = slices.Repeat([]int{-1}, len(p.t.parts))
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
 	p.cancel = cancel
@@ -168,7 +171,11 @@ func (p *pass) block(ctx context.Context, w worker, b *block) {
 	case <-ctx.Done():
 		return
 	}
-	b.after <- position{rows: at.rows + rows, lines: at.lines + lines}
+	if b.part != at.part {
+		at = position{rows: at.rows, lines: p.t.parts[b.part].lines, part: b.part, first: at.rows}
+	}
+	p.firsts[b.part] = at.first // the position's owner is alone here
+	b.after <- position{rows: at.rows + rows, lines: at.lines + lines, part: at.part, first: at.first}
 	if skip || int64(b.seq) > p.failSeq.Load() {
 		return
 	}
@@ -183,32 +190,32 @@ func (p *pass) block(ctx context.Context, w worker, b *block) {
 		fault = w.emit(b.seq, at, b.buf, b.n)
 	}
 	if fault != nil {
-		p.fail(b.seq, fault.place(at, b.buf))
+		p.fail(b.seq, fault.place(p.t, at, b.buf))
 	}
 }
 
 // place turns a fault at a byte into an error at a line.
-func (e *lineError) place(at position, text []byte) error {
+func (e *lineError) place(t *Table, at position, text []byte) error {
 	if e.raw != nil {
 		return e.raw
 	}
+	e.err.Table = t.parts[at.part].src.Name
 	e.err.Line = at.lines + bytes.Count(text[:e.at], []byte{'\n'}) + 1
-	if e.headerHint && at.rows == 0 {
+	if e.headerHint && at.rows == at.first {
 		e.err.Hint = "if the first line holds the columns' names, set header=true; " + e.err.Hint
 	}
 	return e.err
 }
 
-// split cuts the stream into blocks and closes it.
+// split cuts the table's streams into blocks and closes them; s is the first.
 func (p *pass) split(ctx context.Context, s *stream, last chan<- chan position) {
 	defer close(p.blocks)
 	p.caught(func() { p.cut(ctx, s, last) })
 }
 
 func (p *pass) cut(ctx context.Context, s *stream, last chan<- chan position) {
-	defer func() { _ = s.Close() }()
 	before := make(chan position, 1)
-	before <- p.origin
+	before <- position{lines: p.t.parts[0].lines}
 	seq := 0
 	send := func(b *block) bool {
 		b.seq, b.before, b.after = seq, before, make(chan position, 1)
@@ -222,45 +229,73 @@ func (p *pass) cut(ctx context.Context, s *stream, last chan<- chan position) {
 		}
 	}
 	defer func() { last <- before }()
-	if _, err := io.CopyN(io.Discard, s, int64(p.start)); err != nil {
-		send(&block{err: s.fault(err), line: -1})
-		return
+	done := int64(0)
+	for k := range p.t.parts {
+		part := &p.t.parts[k]
+		if k > 0 {
+			var err error
+			if s, err = openStream(ctx, part.src); err != nil {
+				if fault := (*Error)(nil); errors.As(err, &fault) {
+					send(&block{part: k, err: fault, line: -1})
+				}
+				return
+			}
+		}
+		if !p.cutPart(ctx, s, k, done, send) {
+			return
+		}
+		done += part.src.Size
+	}
+}
+
+// cutPart cuts one stream into blocks, closes it and says whether to go on; done
+// is the length of the streams before.
+func (p *pass) cutPart(ctx context.Context, s *stream, k int, done int64, send func(*block) bool) bool {
+	defer func() { _ = s.Close() }()
+	part := &p.t.parts[k]
+	if _, err := io.CopyN(io.Discard, s, int64(part.start)); err != nil {
+		send(&block{part: k, err: s.fault(err), line: -1})
+		return false
 	}
 	var carry []byte
 	for {
 		if p.failSeq.Load() != noFailure {
-			return
+			return false
 		}
 		var buf []byte
 		select {
 		case buf = <-p.free:
 		case <-ctx.Done():
-			return
+			return false
 		}
-		buf, n, next, fault := p.fill(s, buf, carry)
+		buf, n, next, fault := p.fill(s, part.src.Size, buf, carry)
 		if fault != nil {
+			fault.part = k
 			send(fault)
-			return
+			return false
 		}
-		done := next == nil
 		carry = next
-		if n > 0 && !send(&block{buf: buf, n: n}) {
-			return
+		switch {
+		case n == 0:
+			p.free <- buf
+		case !send(&block{part: k, buf: buf, n: n}):
+			return false
 		}
 		if p.t.opt.Progress != nil && ctx.Err() == nil {
-			p.t.opt.Progress(s.read.Load(), p.t.src.Size)
+			p.t.opt.Progress(done+s.read.Load(), p.t.src.Size)
 		}
-		if done {
-			return
+		if next == nil {
+			return true
 		}
 	}
 }
 
-// fill reads a block behind carry, the start of a line. next is the start of
+// fill reads a block of a stream of so many bytes (0: not known) behind carry, the
+// start of a line. next is the start of
 // the line that is not complete yet, nil at the end of the stream.
-func (p *pass) fill(s *stream, buf, carry []byte) (_ []byte, n int, next []byte, fault *block) {
+func (p *pass) fill(s *stream, total int64, buf, carry []byte) (_ []byte, n int, next []byte, fault *block) {
 	size := blockSize
-	if total := p.t.src.Size; total > 0 && total < blockSize && s.plain != nil {
+	if total > 0 && total < blockSize && s.plain != nil {
 		size = int(total) + 1 // a small file needs no large buffer
 	}
 	for {

@@ -101,17 +101,45 @@ func significantLines(buf []byte, n int) bool {
 	return true
 }
 
+// What the binary data sets of Cloister and of LightGBM start with.
+const (
+	BinaryMagic   = "\x89CLSTR\r\n"
+	lightgbmMagic = "______LightGBM_Binary_File_Token______\n"
+)
+
+// checkBinned refuses data sets that are bins already: their values are gone.
+func checkBinned(name string, magic []byte) error {
+	switch {
+	case bytes.HasPrefix(magic, []byte(BinaryMagic)):
+		return &Error{
+			Table: name, Problem: "is a binary data set, which has bins and no values",
+			Hint: "to train on it give it as a plain file; else give the table it was made from",
+		}
+	case bytes.HasPrefix(magic, []byte(lightgbmMagic)):
+		return &Error{
+			Table: name, Problem: "is a binary data set of LightGBM's, whose layout is private to it",
+			Hint: "give the table it was made from",
+		}
+	}
+	return nil
+}
+
+// checkText refuses what cannot be text.
+func checkText(name string, h *head) error {
+	if bytes.IndexByte(bytes.Join(h.rows, nil), 0) < 0 {
+		return nil
+	}
+	return &Error{
+		Table: name, Problem: "is a binary file, not text",
+		Hint: "give CSV, TSV, LibSVM or Parquet, plain or compressed by gzip or zstd",
+	}
+}
+
 // detect tells CSV, TSV and LibSVM apart as LightGBM does: colons in the first
 // two lines mean LibSVM, else an equal number of tabs TSV, else of commas CSV.
 // Where the first two lines differ in width the delimiter of the first decides,
 // so that the reader can name the line that is wrong.
 func detect(name string, h *head, single bool) (Format, error) {
-	if i := bytes.IndexByte(bytes.Join(h.rows, nil), 0); i >= 0 {
-		return 0, &Error{
-			Table: name, Problem: "is a binary file, not text",
-			Hint: "give CSV, TSV, LibSVM or Parquet, plain or compressed by gzip or zstd",
-		}
-	}
 	if bytes.IndexByte(h.rows[0], '\r') >= 0 {
 		return 0, &Error{
 			Table: name, Line: h.lines + h.blanks + 1, Problem: "a carriage return without a line feed stands in the line",

@@ -11,9 +11,9 @@ import (
 
 // checkPages walks the headers of a row group's pages and compares what they
 // declare with what there is.
-func (p *parquetPass) checkPages(g *format.RowGroup) error {
+func (f *parquetFile) checkPages(g *format.RowGroup) error {
 	memory := int64(0)
-	for c, col := range p.t.file.columns {
+	for c, col := range f.part.file.columns {
 		if col.slot == slotIgnore {
 			continue
 		}
@@ -21,9 +21,9 @@ func (p *parquetPass) checkPages(g *format.RowGroup) error {
 			return fmt.Errorf("it has %d columns", len(g.Columns))
 		}
 		m := &g.Columns[col.leaf].MetaData
-		need, err := p.checkChunk(m, g.NumRows)
+		need, err := f.checkChunk(m, g.NumRows)
 		if err != nil {
-			return fmt.Errorf("column %s: %w", shorten(p.t.layout.name(c)), err)
+			return fmt.Errorf("column %s: %w", shorten(f.t.layout.name(c)), err)
 		}
 		if memory += need; memory > pageMemory {
 			return fmt.Errorf("its pages need more than %d MiB at a time: write smaller pages", pageMemory>>20)
@@ -34,7 +34,7 @@ func (p *parquetPass) checkPages(g *format.RowGroup) error {
 
 // checkChunk returns the memory that a column's largest page and its
 // dictionary take.
-func (p *parquetPass) checkChunk(m *format.ColumnMetaData, rows int64) (int64, error) {
+func (f *parquetFile) checkChunk(m *format.ColumnMetaData, rows int64) (int64, error) {
 	if m.NumValues != rows {
 		return 0, fmt.Errorf("it declares %d values for %d rows", m.NumValues, rows)
 	}
@@ -42,13 +42,13 @@ func (p *parquetPass) checkChunk(m *format.ColumnMetaData, rows int64) (int64, e
 	if m.DictionaryPageOffset != 0 {
 		at = m.DictionaryPageOffset
 	}
-	if at < 4 || m.TotalCompressedSize < 0 || at > p.size || m.TotalCompressedSize > p.size-at {
+	if at < 4 || m.TotalCompressedSize < 0 || at > f.size || m.TotalCompressedSize > f.size-at {
 		return 0, errors.New("it lies outside the file")
 	}
 	end := at + m.TotalCompressedSize
 	var page, dictionary, values int64
 	for values < rows {
-		h, err := p.pageAt(at, end)
+		h, err := f.pageAt(at, end)
 		if err != nil {
 			return 0, err
 		}
@@ -57,7 +57,7 @@ func (p *parquetPass) checkChunk(m *format.ColumnMetaData, rows int64) (int64, e
 			h.levelsDef+h.levelsRep > h.packed {
 			return 0, errors.New("a page's size is wrong")
 		}
-		if err := p.checkPage(m.Codec, &h, at); err != nil {
+		if err := f.checkPage(m.Codec, &h, at); err != nil {
 			return 0, err
 		}
 		at += h.packed
@@ -81,7 +81,7 @@ func (p *parquetPass) checkChunk(m *format.ColumnMetaData, rows int64) (int64, e
 
 // checkPage looks at the packed data of a page, which starts at a place. The
 // levels of a page of version 2 come first and are not packed.
-func (p *parquetPass) checkPage(codec format.CompressionCodec, h *pageHeader, at int64) error {
+func (f *parquetFile) checkPage(codec format.CompressionCodec, h *pageHeader, at int64) error {
 	levels := int64(0)
 	if h.kind == 3 {
 		levels = h.levelsDef + h.levelsRep
@@ -94,17 +94,17 @@ func (p *parquetPass) checkPage(codec format.CompressionCodec, h *pageHeader, at
 		size = min(size, snappyHead)
 	}
 	packed := make([]byte, size)
-	if _, err := p.r.ReadAt(packed, at+levels); err != nil {
+	if _, err := f.r.ReadAt(packed, at+levels); err != nil {
 		return err
 	}
 	return checkPacked(codec, packed, h.unpacked-levels)
 }
 
 // pageAt reads the page header at a place.
-func (p *parquetPass) pageAt(at, end int64) (pageHeader, error) {
+func (f *parquetFile) pageAt(at, end int64) (pageHeader, error) {
 	for size := int64(256); ; size *= 16 {
 		buf := make([]byte, min(size, end-at))
-		if _, err := p.r.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
+		if _, err := f.r.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
 			return pageHeader{}, err
 		}
 		h, err := parsePageHeader(buf)

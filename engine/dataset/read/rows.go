@@ -33,7 +33,7 @@ func (t *Table) rowsWith(ctx context.Context, fn func(*Batch) error, failed func
 	if t.format == Parquet {
 		return t.parquetRows(ctx, fn, failed)
 	}
-	return t.textRows(ctx, func() worker { return &rowWorker{parser: t.newParser(), fn: fn} }, failed)
+	return t.textRows(ctx, func() worker { return &rowWorker{parser: t.newParser(), t: t, fn: fn} }, failed)
 }
 
 // textRows runs a pass over a text.
@@ -42,7 +42,7 @@ func (t *Table) textRows(ctx context.Context, newWorker func() worker, failed fu
 	if err != nil {
 		return err
 	}
-	p := &pass{t: t, ctx: ctx, start: t.start, origin: t.origin, failed: failed}
+	p := &pass{t: t, ctx: ctx, failed: failed}
 	workers := make([]worker, t.opt.Threads)
 	for i := range workers {
 		workers[i] = newWorker()
@@ -50,28 +50,47 @@ func (t *Table) textRows(ctx context.Context, newWorker func() worker, failed fu
 	if err := p.run(s, workers); err != nil {
 		return err
 	}
-	return t.ended(p.end.rows)
+	return t.ended(p.partRows())
 }
 
-// ended checks the number of rows of a whole pass.
-func (t *Table) ended(rows int) error {
-	switch {
-	case rows == 0:
-		return t.empty(nil)
-	case t.rows >= 0 && rows != t.rows:
-		return &Error{
-			Table: t.src.Name, Problem: fmt.Sprintf("changed while it was read: it had %d rows and now has %d", t.rows, rows),
-			Hint: "run again when nothing writes to it",
+// partRows are the rows of each file, once the pass is over.
+func (p *pass) partRows() []int {
+	rows := make([]int, len(p.firsts))
+	end := p.end.rows
+	for k := len(rows) - 1; k >= 0; k-- {
+		if p.firsts[k] >= 0 {
+			rows[k] = end - p.firsts[k]
+			end = p.firsts[k]
 		}
 	}
-	t.rows = rows
+	return rows
+}
+
+// ended checks the numbers of rows of a whole pass.
+func (t *Table) ended(rows []int) error {
+	total := 0
+	for k, n := range rows {
+		p := &t.parts[k]
+		switch {
+		case n == 0:
+			return p.empty(nil)
+		case p.rows >= 0 && n != p.rows:
+			return &Error{
+				Table: p.src.Name, Problem: fmt.Sprintf("changed while it was read: it had %d rows and now has %d", p.rows, n),
+				Hint: "run again when nothing writes to it",
+			}
+		}
+		p.rows = n
+		total += n
+	}
+	t.rows = total
 	return nil
 }
 
 // stream starts a pass.
 func (t *Table) stream(ctx context.Context) (*stream, error) {
 	if !t.src.Once {
-		return openStream(ctx, t.src)
+		return openStream(ctx, t.parts[0].src)
 	}
 	if s := t.open; s != nil {
 		t.open = nil
@@ -86,6 +105,7 @@ func (t *Table) stream(ctx context.Context) (*stream, error) {
 // rowWorker parses blocks for Rows.
 type rowWorker struct {
 	parser
+	t  *Table
 	fn func(*Batch) error
 }
 
@@ -119,7 +139,9 @@ func (w *rowWorker) emit(seq int, at position, text []byte, n int) *lineError {
 	if err := w.fn(b); err != nil {
 		var fault *RowError
 		if errors.As(err, &fault) {
-			err = fault.at(at, text, n, w.blanks())
+			located := fault.at(at, text, n, w.blanks())
+			located.Table = w.t.parts[at.part].src.Name
+			err = located
 		}
 		return &lineError{raw: err}
 	}

@@ -10,104 +10,123 @@ import (
 	"sync"
 )
 
-// Table is a source whose form and columns are known. Its methods may not be
-// called concurrently.
+// Table is a source whose form and columns are known, or several whose rows
+// follow each other. Its methods may not be called concurrently.
 type Table struct {
-	src    Source
+	src    Source // the name and the size of all parts together
 	opt    Options
 	format Format
 	layout *layout
-	start  int      // bytes before the first row
-	origin position // lines before the first row
+	parts  []part
 
 	mu    sync.Mutex
 	open  *stream // of a source that opens once, until the first pass
 	used  bool    // such a source was read
 	rows  int     // the table's rows, or -1 before the first pass
 	width int     // LibSVM: the greatest index seen, and 1 more
-	file  *parquetTable
 	kept  *keeper
 
 	estimate float64 // of the number of rows, or 0
+}
+
+// part is one of the sources of a table.
+type part struct {
+	src   Source
+	start int // bytes before the first row
+	lines int // lines before the first row
+	rows  int // or -1 before the first pass
+	file  *parquetTable
 }
 
 // Open looks at the start of a source: its compression, form, header and
 // columns. It keeps nothing open, except for a source that opens once; Close
 // ends that.
 func Open(ctx context.Context, src Source, opt Options) (*Table, error) {
-	t := &Table{src: src, opt: opt.withDefaults(), rows: -1}
-	s, err := openStream(ctx, src)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.inspect(ctx, s); err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	if src.Once && t.format != Parquet {
-		t.open = s
-		return t, nil
-	}
-	if t.format != Parquet {
-		_ = s.Close()
-	}
-	return t, nil
+	return OpenAll(ctx, []Source{src}, opt)
 }
 
-func (t *Table) inspect(ctx context.Context, s *stream) error {
-	magic, err := s.peek(4)
+// inspect looks at the start of a part.
+func (t *Table) inspect(ctx context.Context, s *stream, p *part) error {
+	first := len(t.parts) == 0
+	magic, err := s.peek(len(lightgbmMagic))
 	if err != nil {
 		return s.fault(err)
 	}
-	if t.opt.Format == Parquet || t.opt.Format == Auto && string(magic) == "PAR1" {
+	if err := checkBinned(p.src.Name, magic); err != nil {
+		return err
+	}
+	parquet := t.opt.Format == Parquet || t.opt.Format == Auto && bytes.HasPrefix(magic, []byte("PAR1"))
+	if !first && parquet != (t.format == Parquet) {
+		form := "text"
+		if parquet {
+			form = Parquet.String()
+		}
+		return t.mixed(p, form)
+	}
+	if parquet {
 		t.format = Parquet
-		return t.inspectParquet(ctx, s)
+		return t.inspectParquet(ctx, s, p)
 	}
 	h, err := peek(s, &t.opt)
 	if err != nil {
 		return err
 	}
 	if len(h.rows) == 0 {
-		return t.empty(h)
+		return p.empty(h)
 	}
-	if s.plain != nil && h.size > 0 {
-		t.estimate = float64(t.src.Size-int64(h.start)) / h.size
+	t.addEstimate(s, p, h)
+	p.start, p.lines = h.start, h.lines
+	format, err := t.textFormat(p, h)
+	switch {
+	case err != nil:
+		return err
+	case !first && format != t.format:
+		return t.mixed(p, format.String())
+	case !first:
+		return t.sameColumns(p, h)
 	}
-	t.start, t.origin = h.start, position{lines: h.lines}
-	t.format = t.opt.Format
-	single := t.opt.NoLabel || t.opt.LabelOptional && t.opt.Features == 1
-	if t.format == Auto {
-		if t.format, err = detect(t.src.Name, h, single); err != nil {
-			return err
-		}
-	}
-	if t.format == LibSVM {
+	t.format = format
+	if format == LibSVM {
 		return t.inspectLibSVM(h)
 	}
-	return t.inspectDense(h)
+	return t.inspectDense(p, h)
 }
 
-func (t *Table) inspectDense(h *head) error {
-	delim := byte(',')
-	if t.format == TSV {
-		delim = '\t'
+// textFormat tells the form of a text.
+func (t *Table) textFormat(p *part, h *head) (Format, error) {
+	if t.opt.Format != Auto {
+		return t.opt.Format, nil
 	}
+	if err := checkText(p.src.Name, h); err != nil {
+		return 0, err
+	}
+	single := t.opt.NoLabel || t.opt.LabelOptional && t.opt.Features == 1
+	format, err := detect(p.src.Name, h, single)
+	if err != nil && len(t.parts) > 0 && t.format == LibSVM {
+		return LibSVM, nil // rows of zeros look like a single column
+	}
+	return format, err
+}
+
+func (t *Table) delimiter() byte {
+	if t.format == TSV {
+		return '\t'
+	}
+	return ','
+}
+
+func (t *Table) inspectDense(p *part, h *head) error {
+	delim := t.delimiter()
 	width := countFields(append(bytes.Clone(h.rows[0]), '\n'), 0, delim)
 	var names []string
 	if t.opt.Header {
-		if bytes.IndexByte(h.header, 0) >= 0 {
-			return &Error{Table: t.src.Name, Line: h.lines, Problem: "the header has NUL bytes", Hint: "check that the file is text"}
-		}
-		names = splitHeader(h.header, delim)
-		if i := slices.IndexFunc(names, func(n string) bool { return strings.LastIndexByte(n, '"') == 0 }); i >= 0 {
-			return &Error{
-				Table: t.src.Name, Line: h.lines, Field: i + 1, Problem: "the quotation mark of the name is not closed in its line",
-				Hint: "close it or remove it",
-			}
+		var err error
+		if names, err = p.header(h, delim); err != nil {
+			return err
 		}
 		if len(names) != width {
 			return &Error{
-				Table: t.src.Name, Line: h.lines,
+				Table: p.src.Name, Line: h.lines,
 				Problem: fmt.Sprintf("the header has %d fields, but the first row has %d", len(names), width),
 				Hint:    "give every column one name",
 			}
@@ -115,12 +134,27 @@ func (t *Table) inspectDense(h *head) error {
 	}
 	noLabel := t.opt.NoLabel || t.opt.LabelOptional && t.opt.Features == width
 	var err error
-	t.layout, err = resolve(t.src.Name, names, width, noLabel, &t.opt)
+	t.layout, err = resolve(p.src.Name, names, width, noLabel, &t.opt)
 	return err
 }
 
-func (t *Table) empty(h *head) error {
-	e := &Error{Table: t.src.Name, Problem: "has no rows", Hint: "check that it is the right file"}
+// header cuts the header into names.
+func (p *part) header(h *head, delim byte) ([]string, error) {
+	if bytes.IndexByte(h.header, 0) >= 0 {
+		return nil, &Error{Table: p.src.Name, Line: h.lines, Problem: "the header has NUL bytes", Hint: "check that the file is text"}
+	}
+	names := splitHeader(h.header, delim)
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.LastIndexByte(n, '"') == 0 }); i >= 0 {
+		return nil, &Error{
+			Table: p.src.Name, Line: h.lines, Field: i + 1, Problem: "the quotation mark of the name is not closed in its line",
+			Hint: "close it or remove it",
+		}
+	}
+	return names, nil
+}
+
+func (p *part) empty(h *head) error {
+	e := &Error{Table: p.src.Name, Problem: "has no rows", Hint: "check that it is the right file"}
 	if h != nil && h.header != nil {
 		e.Problem = "has a header but no rows"
 	}
@@ -140,8 +174,10 @@ func (t *Table) Close() error {
 		err = t.open.Close()
 		t.open = nil
 	}
-	if t.file != nil {
-		t.file.close()
+	for i := range t.parts {
+		if f := t.parts[i].file; f != nil {
+			f.data = nil
+		}
 	}
 	t.kept = nil
 	t.used = true
@@ -213,8 +249,10 @@ func (t *Table) Ignore(feature int) error {
 	default:
 		c := l.column(feature)
 		l.slots[c] = slotIgnore
-		if t.file != nil {
-			t.file.columns[c].slot = slotIgnore
+		for i := range t.parts {
+			if f := t.parts[i].file; f != nil {
+				f.columns[c].slot = slotIgnore
+			}
 		}
 	}
 	return nil

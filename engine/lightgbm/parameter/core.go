@@ -18,7 +18,7 @@ func core() []Parameter {
 				{Name: "predict", Aliases: []string{"prediction", "test"}, Text: "apply a model to data"},
 				{Name: "convert_model", Text: "turn a model into source code"},
 				{Name: "refit", Aliases: []string{"refit_tree"}, Text: "fit the leaves of a model to new data"},
-				{Name: "save_binary", Text: "store binned data for later runs", Status: NotYet},
+				{Name: "save_binary", Text: "store binned data for later runs"},
 			},
 			Text:   "What to do.",
 			Status: Supported,
@@ -51,7 +51,7 @@ func core() []Parameter {
 		},
 		{
 			Name: "data", Aliases: []string{"train", "train_data", "train_data_file", "data_filename"}, Type: String,
-			Text:   "File to train on or, with task=predict, to predict for; - is standard input.",
+			Text:   "File to train on or, with task=predict, to predict for; - is standard input. Several files, separated by commas, make one table.",
 			Status: Supported,
 		},
 		{

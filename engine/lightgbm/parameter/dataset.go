@@ -17,8 +17,8 @@ func dataset() []Parameter {
 		},
 		{
 			Name: "max_bin_by_feature", Type: Ints, Bounds: []Bound{above(1)},
-			Text:   "max_bin for each feature.",
-			Status: NotYet,
+			Text:   "max_bin for each feature: one number for every column but the label's.",
+			Status: Supported,
 		},
 		{
 			Name: "min_data_in_bin", Type: Int, Default: "3", Bounds: []Bound{above(0)},
@@ -69,7 +69,7 @@ func dataset() []Parameter {
 		{
 			Name: "two_round", Aliases: []string{"two_round_loading", "use_two_round_loading"}, Type: Bool, Default: "false",
 			Text:   "Read the data twice to save memory.",
-			Status: Accepted, Reason: "Cloister always streams the data and never holds the text and the bins at once",
+			Status: Accepted, Reason: "Cloister never holds the text, and reads tables with more rows than bin_construct_sample_cnt twice",
 		},
 		{
 			Name: "header", Aliases: []string{"has_header"}, Type: Bool, Default: "false",
@@ -112,8 +112,8 @@ func dataset() []Parameter {
 		{
 			Name: "save_binary", Aliases: []string{"is_save_binary", "is_save_binary_file"},
 			Type: Bool, Default: "false", Unsaved: true,
-			Text:   "Store the binned data beside the text for later runs.",
-			Status: NotYet,
+			Text:   "Store the binned data beside each table, in a file called after it with .bin, for later runs: name that file in data. The format is Cloister's own.",
+			Status: Supported,
 		},
 		{
 			Name: "precise_float_parser", Type: Bool, Default: "false",

@@ -78,5 +78,20 @@ func own() []Parameter {
 			Text:   "What to do about a parameter that does not exist.",
 			Status: Supported,
 		},
+		{
+			Name: "memory_check", Type: Enum, Default: "error", Origin: Cloister, Unsaved: true,
+			Values: []Value{
+				{Name: "error", Text: "stop before the memory is taken"},
+				{Name: "warn", Text: "log it and go on"},
+			},
+			Text:   "What to do about a training that will need more memory than there is.",
+			Status: Supported,
+		},
+		{
+			Name: "save_binary_filename", Type: String, Origin: Cloister, Unsaved: true,
+			DefaultText: "data with .bin",
+			Text:        "File that save_binary=true stores the binned training data in.",
+			Status:      Supported,
+		},
 	}
 }

@@ -136,6 +136,15 @@ CASES = [
      "forced": [-2.0, -0.25, 0.0, 0.5, 1.0, 3.0]},
     {"name": "forced bounds beyond the limit", "rows": 1200, "params": {"max_bin": 4},
      "forced": [-2.0, -0.25, 0.0, 0.5, 1.0, 3.0]},
+    {"name": "limits by feature", "rows": 1600,
+     "params": {"max_bin_by_feature": [2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 2, 4, 6, 610, 7, 2, 9, 300,
+                                       2, 3, 4, 5, 6, 300, 2, 255, 3, 2]}},
+    {"name": "limits by feature, zero missing", "rows": 1600,
+     "params": {"zero_as_missing": True, "max_bin": 7, "min_data_in_bin": 1,
+                "max_bin_by_feature": [40 - i for i in range(30)]}},
+    {"name": "limits by feature and forced bounds", "rows": 1200,
+     "params": {"max_bin_by_feature": [2 + i for i in range(30)]},
+     "forced": [-2.0, -0.25, 0.0, 0.5, 1.0, 3.0]},
 ]
 
 
