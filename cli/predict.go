@@ -162,7 +162,7 @@ func scorerFor(cfg *lightgbm.Config, model *lightgbm.Model) (*scorer, error) {
 	}
 	switch {
 	case cfg.PredictLeafIndex:
-		return leafScorer(p), nil
+		return leafScorer(p, nil), nil
 	case cfg.PredictContrib:
 		x, err := p.Explainer()
 		if err != nil {

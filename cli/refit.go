@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"cloister/engine/dataset"
@@ -47,7 +48,7 @@ func (a *app) refit(ctx context.Context, cfg *lightgbm.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := gbdt.CheckRefit(model); err != nil {
+	if err := gbdt.CheckRefit(cfg, model); err != nil {
 		return err
 	}
 	rows, err := a.loadRows(ctx, cfg)
@@ -95,7 +96,8 @@ func (a *app) loadRows(ctx context.Context, cfg *lightgbm.Config) (*dataset.Meta
 	return &rows, setColumns(cfg, data)
 }
 
-// leavesOf finds the leaves that the rows of data fall into.
+// leavesOf finds the leaves that the rows of data fall into, and the values that
+// linear trees need.
 func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgbm.Model) (*gbdt.Leaves, error) {
 	opt, err := readOptions(cfg)
 	if err != nil {
@@ -106,12 +108,30 @@ func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgb
 		return nil, err
 	}
 	leaves := gbdt.NewLeaves(model)
-	err = eachScored(ctx, a.sources(cfg.Data), opt, model, leafScorer(p), func(values []float64) []int32 {
-		list := make([]int32, len(values))
-		for i, v := range values {
-			list[i] = int32(v)
+	s := leafScorer(p, leaves.Features())
+	trees := p.Trees()
+	err = eachScored(ctx, a.sources(cfg.Data), opt, model, s, func(lines []float64) []placedRows {
+		var rows placedRows
+		for ; len(lines) > 0; lines = lines[s.width:] {
+			for _, v := range lines[:trees] {
+				rows.leaves = append(rows.leaves, int32(v))
+			}
+			rows.values = append(rows.values, lines[trees:s.width]...)
 		}
-		return list
-	}, leaves.Append)
+		return []placedRows{rows}
+	}, func(parts []placedRows) error {
+		for _, rows := range parts {
+			if err := errors.Join(leaves.Append(rows.leaves), leaves.AppendValues(rows.values)); err != nil {
+				return inFile(cfg, err)
+			}
+		}
+		return nil
+	})
 	return leaves, err
+}
+
+// placedRows are rows by what gbdt.Leaves wants of them.
+type placedRows struct {
+	leaves []int32
+	values []float64
 }

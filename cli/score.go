@@ -45,14 +45,24 @@ func newScorer(p *lightgbm.Predictor, kind string, width int, score func(w *scra
 	return s
 }
 
-func leafScorer(p *lightgbm.Predictor) *scorer {
-	return newScorer(p, "leaf_index", p.Trees(), func(w *scratch, rows, out []float64) error {
-		w.leaves = slices.Grow(w.leaves[:0], len(out))[:len(out)]
+// leafScorer gives the leaves of rows and, after them, the values of features.
+func leafScorer(p *lightgbm.Predictor, features []int) *scorer {
+	trees := p.Trees()
+	width := trees + len(features)
+	return newScorer(p, "leaf_index", width, func(w *scratch, rows, out []float64) error {
+		n := len(out) / width * trees
+		w.leaves = slices.Grow(w.leaves[:0], n)[:n]
 		if err := p.LeavesRows(rows, w.leaves); err != nil {
 			return err
 		}
-		for i, leaf := range w.leaves {
-			out[i] = float64(leaf)
+		for leaves := w.leaves; len(leaves) > 0; leaves = leaves[trees:] {
+			for j, leaf := range leaves[:trees] {
+				out[j] = float64(leaf)
+			}
+			for j, f := range features {
+				out[trees+j] = rows[f]
+			}
+			rows, out = rows[p.Features():], out[width:]
 		}
 		return nil
 	})

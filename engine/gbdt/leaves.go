@@ -3,14 +3,19 @@ package gbdt
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
 
+	"cloister/engine/dataset"
 	"cloister/engine/lightgbm"
 )
 
 // Leaves has the leaf of every row in every tree of a model, a byte each where a
-// tree has at most 256 leaves.
+// tree has at most 256 leaves, and the values that its linear trees need.
 type Leaves struct {
-	of []leafColumn // of each tree
+	of       []leafColumn      // of each tree
+	features []int             // whose values are kept
+	raw      dataset.RawValues // of these; Place is by feature
 }
 
 // leafColumn has the leaves of a tree, in one, two or four bytes each.
@@ -32,8 +37,46 @@ func NewLeaves(m *lightgbm.Model) *Leaves {
 			c.width = 4
 		}
 		l.of[i] = c
+		for _, features := range t.LeafFeatures {
+			for _, f := range features {
+				l.features = append(l.features, int(f))
+			}
+		}
+	}
+	slices.Sort(l.features)
+	l.features = slices.Compact(l.features)
+	l.raw.Width = len(l.features)
+	if l.raw.Width > 0 {
+		l.raw.Place = make([]int32, l.features[l.raw.Width-1]+1)
+	}
+	for i, f := range l.features {
+		l.raw.Place[f] = int32(i)
 	}
 	return l
+}
+
+// Features are the features whose values AppendValues needs: those of the
+// linear models in leaves, ascending.
+func (l *Leaves) Features() []int { return slices.Clone(l.features) }
+
+// AppendValues adds values of rows, row after row, one for each of Features;
+// where there are any, every row needs them as it needs its leaves. NaN is a
+// missing value. After an error the leaves are of no use.
+func (l *Leaves) AppendValues(values []float64) error {
+	width := len(l.features)
+	if width == 0 && len(values) > 0 || width > 0 && len(values)%width != 0 {
+		return fmt.Errorf("%d values are no whole number of rows of %d features", len(values), width)
+	}
+	for i, v := range values {
+		single := float32(v)
+		if math.IsInf(float64(single), 0) {
+			return &SetError{trainingSet, advise("leave the row out",
+				"row %d: feature %d is %v: linear trees need values in the range of single precision",
+				len(l.raw.Values)/width+1, l.features[i%width], v)}
+		}
+		l.raw.Values = append(l.raw.Values, single)
+	}
+	return nil
 }
 
 // Append adds rows by their leaves, row after row, one leaf for each tree: what

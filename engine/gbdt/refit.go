@@ -26,8 +26,10 @@ type RefitOptions struct {
 // knows the places of, as LightGBM's task=refit does: tree by tree, a leaf's
 // value becomes refit_decay_rate times the old one plus the rest times Newton's
 // step on what the refitted trees before leave, regularised as cfg says. The
-// trees of a random forest are refitted each by itself. The structure of the
-// trees, and the rows they count, stay. The model itself is not changed.
+// trees of a random forest are refitted each by itself. The linear models in
+// leaves are mixed in the same way with new models of the same features. The
+// structure of the trees, and the rows they count, stay. The model itself is
+// not changed.
 //
 // The result does not depend on the number of threads.
 func Refit(
@@ -66,11 +68,8 @@ func newRefitter(
 	cfg *lightgbm.Config, m *lightgbm.Model, md *dataset.Metadata, leaves *Leaves, opt RefitOptions,
 ) (*refitter, error) {
 	r := &refitter{from: m, leaves: leaves, loss: opt.Objective, rows: len(md.Label)}
-	r.fit = tree.Refit{Options: treeOptions(cfg), Decay: cfg.RefitDecayRate}
-	if len(m.Trees) == 0 {
-		return nil, errors.New("input_model has no trees, so that there is nothing to refit")
-	}
-	if err := CheckRefit(m); err != nil {
+	r.fit = tree.Refit{Options: treeOptions(cfg), Decay: cfg.RefitDecayRate, Lambda: cfg.LinearLambda}
+	if err := CheckRefit(cfg, m); err != nil {
 		return nil, err
 	}
 	if r.loss == nil {
@@ -88,6 +87,13 @@ func newRefitter(
 		return nil, fmt.Errorf("leaves of %d rows in %d trees do not fit %d labels and %d trees",
 			leaves.Rows(), len(leaves.of), r.rows, len(m.Trees))
 	}
+	if !slices.Equal(leaves.features, NewLeaves(m).features) {
+		return nil, errors.New("leaves are of a model whose linear trees have other features: they must be of this model")
+	}
+	if n := len(leaves.raw.Values); n != r.rows*leaves.raw.Width {
+		return nil, fmt.Errorf("%d values of features do not fit %d rows, each with %d that linear trees need",
+			n, r.rows, leaves.raw.Width)
+	}
 	if m.AverageOutput && md.InitScore != nil {
 		return nil, advise("move them elsewhere", "a random forest cannot start from initial scores")
 	}
@@ -104,13 +110,25 @@ func newRefitter(
 	return r, r.newModel(cfg, opt.Logger)
 }
 
-// CheckRefit finds what in a model keeps it from being refitted, before data is
-// read.
-func CheckRefit(m *lightgbm.Model) error {
-	if i := slices.IndexFunc(m.Trees, func(t *tree.Tree) bool { return t.IsLinear }); i >= 0 {
-		return fmt.Errorf("input_model: tree %d is linear (is_linear=1), and linear trees cannot be refitted yet", i)
+// CheckRefit finds what in a model keeps it from being refitted so, before data
+// is read.
+func CheckRefit(cfg *lightgbm.Config, m *lightgbm.Model) error {
+	if len(m.Trees) == 0 {
+		return errors.New("input_model has no trees, so that there is nothing to refit")
+	}
+	if !hasLinear(m.Trees) {
+		return nil
+	}
+	linear := *cfg
+	linear.LinearTree = true
+	if _, err := linear.Validate(); err != nil {
+		return fmt.Errorf("input_model has linear trees: %w", err)
 	}
 	return nil
+}
+
+func hasLinear(trees []*tree.Tree) bool {
+	return slices.ContainsFunc(trees, func(t *tree.Tree) bool { return t.IsLinear })
 }
 
 // newModel is the model without its new trees.
@@ -119,7 +137,9 @@ func (r *refitter) newModel(cfg *lightgbm.Config, log *slog.Logger) error {
 	r.to = &to
 	to.Trees = slices.Clone(r.from.Trees)
 	to.Objective = r.loss.String()
-	to.Parameters = cfg.ModelText()
+	shown := *cfg
+	shown.LinearTree = hasLinear(r.from.Trees)
+	to.Parameters = shown.ModelText()
 	to.Importances, to.ImportanceKind = nil, lightgbm.ImportanceKind(cfg.SavedFeatureImportanceType)
 	if r.from.Objective == to.Objective {
 		return nil
@@ -165,10 +185,15 @@ func (r *refitter) iteration(first int) error {
 			biased.UpdateBias(r.grad, r.hess)
 		}
 	}
-	faults := make([]error, r.loss.Models())
-	r.pool.Run(r.loss.Models(), func(k int) {
-		faults[k] = r.tree(first+k, k)
-	})
+	models := r.loss.Models()
+	faults := make([]error, models)
+	if hasLinear(r.from.Trees[first : first+models]) {
+		for k := range models { // the leaves of each are fitted side by side
+			faults[k] = r.tree(first+k, k)
+		}
+	} else {
+		r.pool.Run(models, func(k int) { faults[k] = r.tree(first+k, k) })
+	}
 	return errors.Join(faults...)
 }
 
@@ -180,16 +205,28 @@ func (r *refitter) tree(i, k int) error {
 	lo, hi := k*r.rows, (k+1)*r.rows
 	leaf := r.leaf[lo:hi]
 	column.expand(leaf)
-	made, err := r.fit.Tree(old, leaf, r.grad[lo:hi], r.hess[lo:hi])
+	var made *tree.Tree
+	var err error
+	if old.IsLinear {
+		g := tree.Gradients{Grad: r.grad[lo:hi], Hess: r.hess[lo:hi]}
+		made, err = r.fit.Linear(r.pool, old, leaf, &g, &r.leaves.raw)
+	} else {
+		made, err = r.fit.Tree(old, leaf, r.grad[lo:hi], r.hess[lo:hi])
+	}
 	if err != nil {
 		return advise("set lambda_l2 or max_delta_step above 0", "tree %d: %w", i, err)
 	}
 	r.to.Trees[i] = made
-	if !r.from.AverageOutput {
-		scores := r.scores[lo:hi]
-		for j, l := range leaf {
-			scores[j] += made.LeafValue[l]
-		}
+	if r.from.AverageOutput {
+		return nil
+	}
+	scores := r.scores[lo:hi]
+	if made.IsLinear {
+		made.AddLinear(r.pool, leaf, &r.leaves.raw, scores)
+		return nil
+	}
+	for j, l := range leaf {
+		scores[j] += made.LeafValue[l]
 	}
 	return nil
 }

@@ -60,6 +60,13 @@ func FuzzRefit(f *testing.F) {
 					t.Fatal(err)
 				}
 			}
+			values := []float64{}
+			for _, f := range leaves.Features() {
+				values = append(values, row[f])
+			}
+			if err := leaves.AppendValues(values); err != nil {
+				t.Fatal(err)
+			}
 			md.Label = append(md.Label, float32(i%2))
 			md.Position = append(md.Position, int32(i%3))
 		}

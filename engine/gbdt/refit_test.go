@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -22,11 +23,17 @@ func leavesOf(t *testing.T, m *lightgbm.Model, data dataset.Matrix) *gbdt.Leaves
 		t.Fatal(err)
 	}
 	leaves, row := gbdt.NewLeaves(m), make([]int32, p.Trees())
+	features := leaves.Features()
 	for i := range data.Rows {
-		if err := p.Leaves(data.Values[i*data.Features:(i+1)*data.Features], row); err != nil {
+		all := data.Values[i*data.Features : (i+1)*data.Features]
+		if err := p.Leaves(all, row); err != nil {
 			t.Fatal(err)
 		}
-		if err := leaves.Append(row); err != nil {
+		values := make([]float64, len(features))
+		for j, f := range features {
+			values[j] = all[f]
+		}
+		if err := errors.Join(leaves.Append(row), leaves.AppendValues(values)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,6 +51,9 @@ func TestReproducibleRefits(t *testing.T) {
 		"multiclass":     {"objective=multiclass num_class=3", "objective=multiclass num_class=3", "b99c205c085be0f8"},
 		"positions":      {"objective=lambdarank", "objective=lambdarank", "6b0277bf66d83072"},
 		"forest classes": {"objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "objective=multiclass num_class=3 boosting=rf feature_fraction=0.6", "4bbf9eb5c4c25341"},
+		"linear":         {"objective=regression linear_tree=true num_leaves=7", "objective=regression linear_lambda=0.5 refit_decay_rate=0.5", "3e7d686a5882dcb9"},
+		"linear classes": {"objective=multiclass num_class=3 linear_tree=true", "objective=multiclass num_class=3", "ae42173070cc2380"},
+		"linear forest":  {"objective=binary boosting=rf feature_fraction=0.6 linear_tree=true", "objective=binary", "62e243048e6ccaea"},
 		"dart":           {"objective=binary boosting=dart", "objective=binary boosting=dart", "7ca2770728ee3e7e"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,6 +89,7 @@ func TestRefitLearns(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]string{
 		"gbdt": "objective=regression", "forest": "objective=regression boosting=rf feature_fraction=0.7",
+		"linear": "objective=regression linear_tree=true",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,11 +152,11 @@ func TestRefitErrors(t *testing.T) {
 		"forest": {"objective=binary", func(m *lightgbm.Model, md *dataset.Metadata) {
 			m.AverageOutput, md.InitScore = true, make([]float64, 500)
 		}, full, "a random forest cannot start from initial scores"},
-		"linear": {"objective=binary", func(m *lightgbm.Model, _ *dataset.Metadata) {
+		"linear": {"objective=regression_l1", func(m *lightgbm.Model, _ *dataset.Metadata) {
 			linear := *m.Trees[1]
 			linear.IsLinear = true
 			m.Trees[1] = &linear
-		}, full, "tree 1 is linear"},
+		}, full, "input_model has linear trees: linear_tree=true with objective=regression_l1: "},
 		"cancelled": {"objective=binary", nil, full, "context canceled"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,6 +177,38 @@ func TestRefitErrors(t *testing.T) {
 				t.Errorf("error %v, want …%s…", err, test.want)
 			}
 		})
+	}
+}
+
+// TestRefitOfLinearNeedsValues leaves out what linear trees need, or gives what
+// they cannot have.
+func TestRefitOfLinearNeedsValues(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "objective=regression", "linear_tree=true", "num_iterations=2", "num_leaves=5")
+	data := table(1, 500)
+	m := train(t, cfg, load(t, cfg, data, nil), gbdt.Options{}).Model()
+	leaves := gbdt.NewLeaves(m)
+	width := len(leaves.Features())
+	if width == 0 {
+		t.Fatal("the model has no linear leaves")
+	}
+	if err := leaves.AppendValues(make([]float64, width+1)); width > 1 && err == nil {
+		t.Error("no error of values that are no row")
+	}
+	wide := make([]float64, width)
+	wide[width-1] = 1e39
+	if err := leaves.AppendValues(wide); err == nil || !strings.Contains(err.Error(), "is 1e+39") {
+		t.Errorf("error of a value beyond single precision: %v", err)
+	}
+	leaves = gbdt.NewLeaves(m)
+	for range data.Rows {
+		if err := leaves.Append(make([]int32, len(m.Trees))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := gbdt.Refit(context.Background(), cfg, m, &data.Metadata, leaves, gbdt.RefitOptions{})
+	if err == nil || !strings.Contains(err.Error(), "0 values of features do not fit 500 rows") {
+		t.Errorf("error of a refit without values: %v", err)
 	}
 }
 

@@ -25,7 +25,8 @@ type ranking struct {
 	total  float64
 	// one adds the values of query q times its weight to sums; order is its
 	// rows from the greatest score down.
-	one func(q int, weight float64, order []int32, label []float32, sums []float64)
+	one    func(q int, weight float64, order []int32, label []float32, sums []float64)
+	orders *dcg.Orders
 }
 
 func newRanking(cfg *lightgbm.Config, t table, md *dataset.Metadata) (*ranking, error) {
@@ -41,6 +42,7 @@ func newRanking(cfg *lightgbm.Config, t table, md *dataset.Metadata) (*ranking, 
 	if err := dcg.CheckQueries(md.QueryStart, len(t.label)); err != nil {
 		return nil, &DataError{t.name, err.Error()}
 	}
+	m.orders = dcg.NewOrders(md.QueryStart)
 	queries := len(m.start) - 1
 	m.total = float64(queries)
 	if t.weight == nil {
@@ -79,14 +81,16 @@ func (*ranking) HigherIsBetter() bool { return true }
 // Eval implements Metric.
 func (m *ranking) Eval(pool *parallel.Pool, scores []float64, _ objective.Output) []float64 {
 	queries := len(m.start) - 1
+	orders, giveBack := m.orders.Borrow(m.start)
+	defer giveBack()
 	parts := make([][]float64, (queries+queryChunk-1)/queryChunk)
 	pool.Chunks(queries, queryChunk, func(c, first, last int) {
 		sums := make([]float64, len(m.at))
-		var order []int32
+		var sorter dcg.Sorter
 		for q := first; q < last; q++ {
 			lo, hi := m.start[q], m.start[q+1]
-			order = slices.Grow(order[:0], int(hi-lo))[:hi-lo]
-			dcg.Order(order, scores[lo:hi])
+			order := orders[lo:hi]
+			sorter.Sort(order, scores[lo:hi])
 			w := 1.
 			if m.weight != nil {
 				w = m.weight[q]

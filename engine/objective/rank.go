@@ -1,7 +1,6 @@
 package objective
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -9,7 +8,6 @@ import (
 	"cloister/engine/internal/dcg"
 	"cloister/engine/lightgbm"
 	"cloister/engine/parallel"
-	"cloister/engine/portmath"
 	"cloister/engine/random"
 )
 
@@ -38,12 +36,16 @@ func (o *ranking) BoostFromScore(int) float64 { return 0 }
 // these times the rows' weights.
 func (o *ranking) queries(pool *parallel.Pool, grad, hess []float32, one func(q, lo, hi int, s *queryScratch)) {
 	pool.Chunks(len(o.start)-1, queryChunk, func(_, first, last int) {
-		var s queryScratch
+		longest := int32(0)
+		for q := first; q < last; q++ {
+			longest = max(longest, o.start[q+1]-o.start[q])
+		}
+		s := newQueryScratch(int(longest))
 		for q := first; q < last; q++ {
 			lo, hi := int(o.start[q]), int(o.start[q+1])
 			s.reset(hi - lo)
 			if hi-lo > 1 {
-				one(q, lo, hi, &s)
+				one(q, lo, hi, s)
 			}
 			for i := range s.grad {
 				g, h := float32(s.grad[i]), float32(s.hess[i])
@@ -59,138 +61,26 @@ func (o *ranking) queries(pool *parallel.Pool, grad, hess []float32, one func(q,
 // queryScratch is room for one query's rows.
 type queryScratch struct {
 	grad, hess, share, term []float64
-	order                   []int32
 	ranked                  []rankedRow
+	sorter                  dcg.Sorter
 }
 
-func (s *queryScratch) reset(n int) {
-	if cap(s.grad) < n {
-		s.grad, s.hess = make([]float64, n), make([]float64, n)
-		s.share, s.term = make([]float64, n), make([]float64, n)
-		s.order, s.ranked = make([]int32, n), make([]rankedRow, n)
+func newQueryScratch(rows int) *queryScratch {
+	numbers := make([]float64, 4*rows)
+	next := func() (part []float64) {
+		part, numbers = numbers[:rows:rows], numbers[rows:]
+		return part
 	}
-	s.grad, s.hess, s.order = s.grad[:n], s.hess[:n], s.order[:n]
+	return &queryScratch{grad: next(), hess: next(), share: next(), term: next(), ranked: make([]rankedRow, rows)}
+}
+
+// reset makes room for a query of n rows, whose derivatives are 0.
+func (s *queryScratch) reset(n int) {
+	s.grad, s.hess = s.grad[:n], s.hess[:n]
 	s.share, s.term, s.ranked = s.share[:n], s.term[:n], s.ranked[:n]
 	clear(s.grad)
 	clear(s.hess)
 }
-
-// lambdarank weights pairs by the NDCG that swapping them changes (C. J. C.
-// Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82).
-type lambdarank struct {
-	ranking
-	position   *positionBias // nil where nothing is known of positions
-	gains      *dcg.Gains
-	inverseMax []float64
-	sigmoid    float64
-	truncation int
-	norm       bool
-}
-
-func newLambdarank(cfg *lightgbm.Config, r rows, md *dataset.Metadata) (Objective, error) {
-	base, err := newRanking(r, md)
-	if err != nil {
-		return nil, err
-	}
-	if !(cfg.Sigmoid > 0) || math.IsInf(cfg.Sigmoid, 0) {
-		return nil, fmt.Errorf("%w lambdarank: sigmoid is %v; give a number above 0", ErrObjective, cfg.Sigmoid)
-	}
-	if cfg.LambdarankTruncationLevel < 1 {
-		return nil, fmt.Errorf("%w lambdarank: lambdarank_truncation_level is %d; give a number above 0",
-			ErrObjective, cfg.LambdarankTruncationLevel)
-	}
-	o := &lambdarank{
-		ranking: base, gains: dcg.New(cfg.LabelGain), sigmoid: cfg.Sigmoid,
-		truncation: cfg.LambdarankTruncationLevel, norm: cfg.LambdarankNorm,
-	}
-	if o.position, err = newPositionBias(cfg, r, md); err != nil {
-		return nil, err
-	}
-	if err := o.gains.Check(r.label); err != nil {
-		var label *dcg.LabelError
-		if !errors.As(err, &label) {
-			return nil, err
-		}
-		return nil, &LabelError{r.objective, "label", label.Row + 1, float64(r.label[label.Row]), label.Reason}
-	}
-	o.inverseMax = make([]float64, len(o.start)-1)
-	for q := range o.inverseMax {
-		if m := o.gains.Max(o.truncation, r.label[o.start[q]:o.start[q+1]]); m > 0 {
-			o.inverseMax[q] = 1 / m
-		}
-	}
-	return o, nil
-}
-
-// Gradients implements Objective.
-func (o *lambdarank) Gradients(pool *parallel.Pool, _ int, scores []float64, grad, hess []float32) {
-	o.queries(pool, grad, hess, func(q, lo, hi int, s *queryScratch) {
-		o.query(o.inverseMax[q], o.label[lo:hi], o.position.adjust(scores, lo, hi, s.term), s)
-	})
-}
-
-// query sums the lambdas of all pairs of which one is above the truncation
-// level.
-func (o *lambdarank) query(inverseMax float64, label []float32, scores []float64, s *queryScratch) {
-	dcg.Order(s.order, scores)
-	ranked := s.ranked
-	for i, r := range s.order {
-		ranked[i] = rankedRow{score: scores[r], label: float64(label[r]), gain: o.gains.Label(label[r]), discount: o.gains.Discount(i)}
-	}
-	// With norm, a pair counts less the farther apart its scores are.
-	norm := o.norm && ranked[0].score != ranked[len(ranked)-1].score
-	total := 0.
-	for i := range min(len(ranked)-1, o.truncation) {
-		total += o.pairs(inverseMax, norm, ranked[i:])
-	}
-	factor := 1.
-	if o.norm && total > 0 {
-		factor = portmath.Log2(1+total) / total
-	}
-	for i, r := range s.order {
-		s.grad[r] = float64(ranked[i].grad * factor)
-		s.hess[r] = float64(ranked[i].hess * factor)
-	}
-}
-
-// rankedRow is a row of a query, in the order of scores.
-type rankedRow struct{ score, label, gain, discount, grad, hess float64 }
-
-// pairs adds the lambdas of the pairs of rows[0] with each row below it, and
-// returns the sum of their sizes.
-func (o *lambdarank) pairs(inverseMax float64, norm bool, rows []rankedRow) float64 {
-	first := rows[0]
-	below := rows[1:]
-	total := 0.
-	for j := range below {
-		r := &below[j]
-		order := first.label - r.label
-		if order == 0 {
-			continue
-		}
-		distance := first.score - r.score
-		// The chance that the pair is in the wrong order.
-		p := 1 / (1 + portmath.Exp(math.Copysign(float64(o.sigmoid*distance), order)))
-		change := float64((first.gain - r.gain) * (first.discount - r.discount) * inverseMax)
-		if norm {
-			change /= normDistance + distance
-		}
-		// Positive where the upper row should be up.
-		lambda := float64(o.sigmoid * change * p)
-		size := float64(math.Copysign(1, order) * lambda)
-		curvature := float64(float64(o.sigmoid*size) * (1 - p))
-		first.grad -= lambda
-		r.grad += lambda
-		first.hess += curvature
-		r.hess += curvature
-		total += float64(2 * size)
-	}
-	rows[0] = first
-	return total
-}
-
-// normDistance keeps the weight of pairs with equal scores finite.
-const normDistance = float64(float32(0.01))
 
 // xendcg is a cross entropy whose target is drawn anew for each row and
 // iteration (S. Bruch, "An alternative cross entropy loss for learning-to-rank",

@@ -212,12 +212,10 @@ const (
 // solve gives the coefficients and the constant that minimise the second-order
 // approximation of the loss, with a ridge term on the coefficients. Columns
 // that others determine get 0. Not ok means that there are too few rows, or
-// that no finite model exists. A model is wanted of twice as many rows as it has
-// coefficients: LightGBM takes as many, which fits noise and is far off for other
-// rows.
+// that no finite model exists.
 func (s *linearSums) solve(shift []float64, lambda float64) (coeff []float64, constant float64, ok bool) {
 	k := len(shift)
-	if s.rows < 2*(k+1) || !(s.hess > 0) {
+	if s.rows < modelRows(k) || !(s.hess > 0) {
 		return nil, 0, false
 	}
 	// Without the constant, which follows from the coefficients, the system has
@@ -261,5 +259,10 @@ func (s *linearSums) solve(shift []float64, lambda float64) (coeff []float64, co
 	}
 	return coeff, constant, true
 }
+
+// modelRows is the number of rows that a model is made of at least: twice as
+// many as it has coefficients, the constant among them. LightGBM takes as many,
+// which fits noise and is far off for other rows.
+func modelRows(columns int) int { return 2 * (columns + 1) }
 
 func square(v float64) float64 { return v * v }

@@ -7,28 +7,49 @@ type Refit struct {
 	// Decay is the weight of the old value; the new one, times the tree's
 	// Shrinkage, has the rest.
 	Decay float64
+	// Lambda is linear_lambda, the ridge term of linear trees' coefficients.
+	Lambda float64
 }
 
 // Tree returns a copy of a valid tree with new leaf values: those of Newton's
 // step for the derivatives of the rows of each leaf. leaf has the leaf of each
-// row, below t.NumLeaves. The structure, the counts and the values of inner nodes stay. Sums are
-// in the order of the rows, as in LightGBM. The error is ErrNotFinite.
+// row, below t.NumLeaves. The structure, the counts and the values of inner nodes
+// stay. Sums are in the order of the rows, as in LightGBM. The error is
+// ErrNotFinite.
 func (f *Refit) Tree(t *Tree, leaf []int32, grad, hess []float32) (*Tree, error) {
+	return f.blended(t, f.values(t, leaf, grad, hess))
+}
+
+// values are the leaves' Newton steps.
+func (f *Refit) values(t *Tree, leaf []int32, grad, hess []float32) []float64 {
 	sums := f.sums(t, leaf, grad, hess)
 	output := func(i int) float64 { return f.Options.leafValue(sums[i].grad, sums[i].hess+epsilon, f.Options.L2) }
 	if f.Options.PathSmooth > epsilon && t.NumLeaves > 1 {
 		output = f.smoothed(t, sums)
 	}
+	values := make([]float64, t.NumLeaves)
+	for i := range values {
+		values[i] = output(i)
+	}
+	return values
+}
+
+// blended is a copy of the tree with a mixture of old and new leaf values.
+func (f *Refit) blended(t *Tree, values []float64) (*Tree, error) {
 	refitted := *t
 	refitted.LeafValue = make([]float64, t.NumLeaves)
 	for i, old := range t.LeafValue {
-		v := float64(f.Decay*old) + float64((1-f.Decay)*float64(output(i)*t.Shrinkage))
-		if v-v != 0 {
+		v := f.blend(t, old, values[i])
+		if !finite(v) {
 			return nil, ErrNotFinite
 		}
-		refitted.LeafValue[i] = roundToZero(v)
+		refitted.LeafValue[i] = v
 	}
 	return &refitted, nil
+}
+
+func (f *Refit) blend(t *Tree, before, now float64) float64 {
+	return roundToZero(float64(f.Decay*before) + float64((1-f.Decay)*float64(now*t.Shrinkage)))
 }
 
 // nodeSums are sums over the rows of a node.

@@ -4,7 +4,6 @@
 package dcg
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -109,21 +108,4 @@ func (g *Gains) Max(k int, labels []float32) float64 {
 		sum += float64(g.discount[i] * g.label[top])
 	}
 	return sum
-}
-
-// Order puts the indices of scores into order, the greatest score first and
-// equal ones by index. len(order) must be len(scores).
-func Order(order []int32, scores []float64) {
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortFunc(order, func(a, b int32) int {
-		switch {
-		case scores[a] > scores[b]:
-			return -1
-		case scores[a] < scores[b]:
-			return 1
-		}
-		return cmp.Compare(a, b)
-	})
 }
