@@ -54,7 +54,7 @@ func (u *unpacker) columns(c rowChunk) error {
 	thin := 0
 	for i := range d.Columns {
 		m := d.Columns[i].Mapper
-		inMemory := d.Columns[i].Block < 0
+		inMemory := d.Columns[i].isListed()
 		list := spare
 		if inMemory {
 			list = &u.thin[thin]

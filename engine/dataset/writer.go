@@ -42,6 +42,7 @@ const smallIntegers = 8
 
 // thinColumn is a sparse column.
 type thinColumn struct {
+	column   *Column
 	feature  int
 	mapper   *Mapper
 	offset   uint32
@@ -72,7 +73,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 	for i := range d.Columns {
 		c := &d.Columns[i]
 		w.columnOf[c.Feature] = int32(i)
-		if c.Block >= 0 {
+		if c.Block >= 0 && c.First == 0 {
 			w.zeroRow[c.Block] |= uint64(c.Mapper.DefaultBin) << (c.Lane * d.Blocks[c.Block].Bits)
 		}
 	}
@@ -81,7 +82,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 		s.Entry = make([]uint32, 0, entries)
 		for k, i := range s.Columns {
 			c := &d.Columns[i]
-			t := thinColumn{feature: c.Feature, mapper: c.Mapper, offset: c.Offset, usual: c.Mapper.MostFreqBin, zero: c.Mapper.DefaultBin}
+			t := thinColumn{column: c, feature: c.Feature, mapper: c.Mapper, offset: c.Offset, usual: c.Mapper.MostFreqBin, zero: c.Mapper.DefaultBin}
 			t.zeroStay = t.zero == t.usual
 			if !t.zeroStay {
 				w.moved = append(w.moved, k)
@@ -162,6 +163,9 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 		for block := range d.Blocks {
 			bl := &d.Blocks[block]
 			for lane, i := range bl.Columns {
+				if i < 0 {
+					continue
+				}
 				c := &d.Columns[i]
 				c.Mapper.fill(words[block:], len(d.Blocks), uint(lane*bl.Bits), values[c.Feature:], width, n)
 			}
@@ -172,6 +176,7 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 	}
 	for r := range b.Rows {
 		row := b.Values[r*width : (r+1)*width]
+		words := d.Words[(b.First+r)*len(d.Blocks) : (b.First+r+1)*len(d.Blocks)]
 		before := len(entries)
 		for k := range w.thin {
 			t := &w.thin[k]
@@ -180,7 +185,7 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 				continue
 			}
 			if bin := t.mapper.Bin(v); bin != t.usual {
-				entries = append(entries, t.offset+bin)
+				entries = d.set(t.column, bin, words, entries)
 			}
 		}
 		d.Sparse.RowStart[b.First+r+1] = len(entries) - before
@@ -237,7 +242,7 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 			} else {
 				bin = c.Mapper.Bin(v)
 			}
-			if c.Block >= 0 {
+			if c.Block >= 0 && c.First == 0 {
 				width := d.Blocks[c.Block].Bits
 				at := c.Lane * width
 				words[c.Block] = words[c.Block]&^((1<<width-1)<<at) | uint64(bin)<<at
@@ -250,7 +255,7 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 				moved = moved[1:]
 			}
 			if bin != c.Mapper.MostFreqBin {
-				entries = append(entries, c.Offset+bin)
+				entries = d.set(c, bin, words, entries)
 			}
 		}
 		for _, k := range moved {
@@ -296,4 +301,5 @@ func (w *writer) finish() {
 	for r := range w.d.Rows {
 		s.RowStart[r+1] += s.RowStart[r]
 	}
+	w.d.trimSparse()
 }
