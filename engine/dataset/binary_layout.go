@@ -107,32 +107,33 @@ func (d *Dataset) setBins(column, first int, bins []uint16) {
 
 // setLanes writes the lists of bundles' columns for the rows from first on, and
 // leaves in the lists what has no place there.
-func (d *Dataset) setLanes(first int, lists []binList) {
+func (w *writer) setLanes(first int, lists []binList) {
+	d := w.d
 	for k, i := range d.Sparse.Columns {
 		c, l := &d.Columns[i], &lists[k]
 		if c.First == 0 {
 			continue
 		}
-		shift := c.Lane * 8
 		left := 0
 		for e, r := range l.row {
-			w := &d.Words[(first+int(r))*len(d.Blocks)+c.Block]
-			if *w>>shift&0xff == 0 {
-				*w |= c.bundleValue(uint32(l.bin[e])) << shift
-				continue
+			if !c.setBundled(&d.Words[(first+int(r))*len(d.Blocks)+c.Block], uint32(l.bin[e])) {
+				l.row[left], l.bin[left] = r, l.bin[e]
+				left++
 			}
-			l.row[left], l.bin[left] = r, l.bin[e]
-			left++
 		}
 		l.row, l.bin = l.row[:left], l.bin[:left]
+		if left > 0 {
+			w.noteConflict(i)
+		}
 	}
 }
 
 // setLists writes the lists of the sparse columns for n rows from first on:
 // it appends the entries and puts the number of each row's into RowStart. next
 // is scratch.
-func (d *Dataset) setLists(first, n int, lists []binList, entries []uint32, next []int) []uint32 {
-	d.setLanes(first, lists)
+func (w *writer) setLists(first, n int, lists []binList, entries []uint32, next []int) []uint32 {
+	d := w.d
+	w.setLanes(first, lists)
 	counts := d.Sparse.RowStart[first+1 : first+n+1]
 	total := 0
 	for k := range lists {

@@ -54,15 +54,33 @@ func (c *Column) bundleValue(bin uint32) uint64 {
 // set stores the bin, which is not the most frequent one, of a column that is
 // not dense in a row whose words are given. If it has no place there it appends
 // it to the row's entries.
-func (d *Dataset) set(c *Column, bin uint32, words []uint64, entries []uint32) []uint32 {
+func (w *writer) set(column int, bin uint32, words []uint64, entries []uint32) []uint32 {
+	c := &w.d.Columns[column]
 	if c.First > 0 {
-		shift := c.Lane * 8
-		if w := &words[c.Block]; *w>>shift&0xff == 0 {
-			*w |= c.bundleValue(bin) << shift
+		if c.setBundled(&words[c.Block], bin) {
 			return entries
 		}
+		w.noteConflict(column)
 	}
 	return append(entries, c.Offset+bin)
+}
+
+// setBundled stores a bin in the lane of the column's bundle, if the lane is free.
+func (c *Column) setBundled(word *uint64, bin uint32) bool {
+	shift := c.Lane * 8
+	if *word>>shift&0xff != 0 {
+		return false
+	}
+	*word |= c.bundleValue(bin) << shift
+	return true
+}
+
+// noteConflict remembers that a bundle's column has entries. It may be called
+// concurrently.
+func (w *writer) noteConflict(column int) {
+	if c := &w.conflicts[column]; !c.Load() {
+		c.Store(true)
+	}
 }
 
 // isListed says that a column is not dense: it belongs to a bundle or to the
@@ -81,31 +99,12 @@ func (d *Dataset) listed() []int {
 }
 
 // trimSparse leaves in Sparse the columns that may have entries, or drops it.
-func (d *Dataset) trimSparse() {
-	s := d.Sparse
-	if s == nil || len(d.Bundles) == 0 {
-		return
-	}
-	listed := d.listed()
-	columnOf := make([]int32, d.TotalBins)
-	keeps := make([]bool, len(d.Columns))
-	for _, i := range listed {
-		c := &d.Columns[i]
-		keeps[i] = c.Block < 0
-		for b := range c.Mapper.NumBins {
-			columnOf[int(c.Offset)+b] = int32(i)
-		}
-	}
-	for _, e := range s.Entry {
-		keeps[columnOf[e]] = true
-	}
-	s.Columns = nil
-	for _, i := range listed {
-		if keeps[i] {
-			s.Columns = append(s.Columns, i)
-		}
-	}
-	if s.Columns == nil {
+func (w *writer) trimSparse() {
+	d := w.d
+	d.Sparse.Columns = slices.DeleteFunc(d.listed(), func(i int) bool {
+		return d.Columns[i].First > 0 && !w.conflicts[i].Load()
+	})
+	if len(d.Sparse.Columns) == 0 {
 		d.Sparse = nil
 	}
 }
@@ -157,8 +156,8 @@ func (d *Dataset) worthBundling(thin []int, least int) [][]int {
 		}
 		return 1
 	}
-	var worth, others [][]int
-	saved := 0.0 // by the others
+	var worth [][]int
+	gain, saved := 0.0, 0.0 // by those that are, and by all others
 	outside := make(map[int]bool)
 	for _, c := range thin {
 		outside[c] = true
@@ -171,18 +170,23 @@ func (d *Dataset) worthBundling(thin []int, least int) [][]int {
 		}
 		if time > 0 {
 			worth = append(worth, columns)
+			gain += time
 			continue
 		}
-		others = append(others, columns)
 		saved += time
 	}
+	total := 0.0
 	for _, c := range thin {
+		total += alone(c)
 		if outside[c] {
 			saved += alone(c) - 1
 		}
 	}
 	if len(outside) < least && saved+visitLanes > 0 {
 		return d.exclusives // and there are no sparse rows to visit
+	}
+	if gain < leastGain*total {
+		return nil // it would take longer to lay them out
 	}
 	return worth
 }
@@ -192,4 +196,7 @@ const (
 	// row, visitLanes of what a sparse row takes besides.
 	entryLanes = 2.0
 	visitLanes = 3.0
+	// leastGain is the least share of the time of sparse columns that bundles
+	// have to save.
+	leastGain = 0.1
 )

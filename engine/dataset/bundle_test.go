@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cloister/engine/dataset/read"
+	"cloister/engine/random"
 )
 
 // checkBundle verifies what the fields of a bundle's column promise.
@@ -63,10 +64,24 @@ func spelledOut(rows, conflicts int, levels ...int) (Matrix, Options) {
 	return m, DefaultOptions()
 }
 
+// mix changes the order of the columns.
+func mix(m Matrix) {
+	order := random.New(5).Sample(m.Features, m.Features)
+	random.New(6).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	for r := range m.Rows {
+		row := m.Values[r*m.Features : (r+1)*m.Features]
+		old := slices.Clone(row)
+		for to, from := range order {
+			row[to] = old[from]
+		}
+	}
+}
+
 func TestBundles(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		conflicts, bundles int
+		mixed              bool
 		levels             []int
 		change             func(o *Options)
 	}{
@@ -75,6 +90,8 @@ func TestBundles(t *testing.T) {
 		"conflicts":            {bundles: 3, levels: []int{40, 60, 25}, conflicts: 100},
 		"many conflicts":       {bundles: 0, levels: []int{40}, conflicts: 1},
 		"more bins than lanes": {bundles: 2, levels: []int{120}},
+		"many":                 {bundles: 80, levels: slices.Repeat([]int{6}, 80)},
+		"mixed":                {bundles: 3, levels: []int{40, 60, 25}, mixed: true},
 		"two":                  {bundles: 1, levels: []int{2}},
 		"switched off":         {bundles: 0, levels: []int{40, 60}, change: func(o *Options) { o.EnableBundle = false }},
 		"zero missing":         {bundles: 2, levels: []int{40, 60}, change: func(o *Options) { o.ZeroAsMissing = true }},
@@ -86,6 +103,9 @@ func TestBundles(t *testing.T) {
 			m, o := spelledOut(9000, c.conflicts, c.levels...)
 			if c.change != nil {
 				c.change(&o)
+			}
+			if c.mixed {
+				mix(m)
 			}
 			d := mustBuild(t, m, o, nil)
 			checkLayout(t, d)
@@ -110,7 +130,7 @@ func TestReproducibleBundles(t *testing.T) {
 	t.Parallel()
 	want := map[int]string{
 		2000:   "ae3c949b27f3fbc0b625695260e4344a1b2bf68a23e4a6d1aafc387b9f8b0b13",
-		200000: "2f4ea46dfb4048dfdb28a2d25808197ace87d714e91cf328cb370c78ed6e6fc5",
+		200000: "4a774f07c68d3ac510b41b6370abe470d71dc9bb9e07f716f3f4973062b60402",
 	}
 	m, o := spelledOut(9011, 50, 40, 100, 5)
 	file := text(m, true)

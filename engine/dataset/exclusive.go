@@ -10,7 +10,7 @@ import (
 // cannot change a model: whatever does not fit its lane is stored beside it.
 const (
 	// spotRows is the number of rows that are looked at.
-	spotRows = 4096
+	spotRows = 2048
 	// openBundles is the greatest number of bundles that a column is tried with.
 	openBundles = 64
 )
@@ -45,12 +45,17 @@ func (d *Dataset) exclusive(columns []int, s *spots) (groups [][]int) {
 		if m.SparseRate < sparseShare {
 			conflicts = 0 // for which there should be sparse rows
 		}
-		at := slices.IndexFunc(open, func(b bundling) bool {
-			return b.values+need <= bundleValues && b.accepts(rows, s.rows, conflicts)
-		})
+		at := -1
+		for i := range open {
+			if b := &open[i]; b.values+need <= bundleValues && b.accepts(rows, s.rows, conflicts) {
+				at = i
+				break
+			}
+		}
 		if at < 0 {
-			if len(open) == openBundles {
-				continue
+			if len(open) == openBundles { // the fullest is the least likely to take more
+				groups = append(groups, open[0].columns)
+				open = slices.Delete(open, 0, 1)
 			}
 			at = len(open)
 			open = append(open, bundling{values: 1, set: make([]uint64, (s.rows+63)/64)})

@@ -29,6 +29,8 @@ type writer struct {
 	small     [][smallIntegers]uint16
 	smallOnce sync.Once
 
+	conflicts []atomic.Bool // of each column of a bundle: it has entries
+
 	scratch sync.Pool
 
 	mu      sync.Mutex
@@ -42,7 +44,7 @@ const smallIntegers = 8
 
 // thinColumn is a sparse column.
 type thinColumn struct {
-	column   *Column
+	column   int
 	feature  int
 	mapper   *Mapper
 	offset   uint32
@@ -59,6 +61,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 	if d.Raw != nil {
 		d.Raw.Values = make([]float32, d.Rows*d.Raw.Width)
 	}
+	w.conflicts = make([]atomic.Bool, len(d.Columns))
 	w.columnOf = make([]int32, len(d.Mappers))
 	w.categoryOf = make([]int32, len(d.Mappers))
 	for f, m := range d.Mappers {
@@ -82,7 +85,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 		s.Entry = make([]uint32, 0, entries)
 		for k, i := range s.Columns {
 			c := &d.Columns[i]
-			t := thinColumn{column: c, feature: c.Feature, mapper: c.Mapper, offset: c.Offset, usual: c.Mapper.MostFreqBin, zero: c.Mapper.DefaultBin}
+			t := thinColumn{column: i, feature: c.Feature, mapper: c.Mapper, offset: c.Offset, usual: c.Mapper.MostFreqBin, zero: c.Mapper.DefaultBin}
 			t.zeroStay = t.zero == t.usual
 			if !t.zeroStay {
 				w.moved = append(w.moved, k)
@@ -185,7 +188,7 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 				continue
 			}
 			if bin := t.mapper.Bin(v); bin != t.usual {
-				entries = d.set(t.column, bin, words, entries)
+				entries = w.set(t.column, bin, words, entries)
 			}
 		}
 		d.Sparse.RowStart[b.First+r+1] = len(entries) - before
@@ -254,8 +257,12 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 				}
 				moved = moved[1:]
 			}
-			if bin != c.Mapper.MostFreqBin {
-				entries = d.set(c, bin, words, entries)
+			switch {
+			case bin == c.Mapper.MostFreqBin:
+			case c.Block < 0:
+				entries = append(entries, c.Offset+bin)
+			default:
+				entries = w.set(int(w.columnOf[f]), bin, words, entries)
 			}
 		}
 		for _, k := range moved {
@@ -301,5 +308,5 @@ func (w *writer) finish() {
 	for r := range w.d.Rows {
 		s.RowStart[r+1] += s.RowStart[r]
 	}
-	w.d.trimSparse()
+	w.trimSparse()
 }
