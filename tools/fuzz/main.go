@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -44,7 +45,7 @@ func run(dir, only, recordFile string, total, least time.Duration, runs int) err
 		if runs == 0 {
 			return errors.New("-record needs -runs")
 		}
-		if f.record, err = newRecord(dir, recordFile); err != nil {
+		if f.record, err = newRecord(context.Background(), dir, recordFile); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,12 +30,12 @@ const (
 
 // newRecord checks the file before hours of work, and asks git for the commit of
 // the module in dir.
-func newRecord(dir, path string) (*record, error) {
+func newRecord(ctx context.Context, dir, path string) (*record, error) {
 	r := &record{path: path, now: time.Now}
 	if _, _, _, err := r.read(); err != nil {
 		return nil, err
 	}
-	commit, err := git(dir, "rev-parse", "--short=12", "HEAD")
+	commit, err := git(ctx, dir, "rev-parse", "--short=12", "HEAD")
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func newRecord(dir, path string) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := git(dir, "status", "--porcelain", "--", ":/", ":(exclude,top)"+relative(dir, absolute))
+	changes, err := git(ctx, dir, "status", "--porcelain", "--", ":/", ":(exclude,top)"+relative(ctx, dir, absolute))
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +55,8 @@ func newRecord(dir, path string) (*record, error) {
 	return r, nil
 }
 
-func git(dir string, args ...string) (string, error) {
-	cmd := exec.Command("git", args...)
+func git(ctx context.Context, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -67,8 +68,8 @@ func git(dir string, args ...string) (string, error) {
 }
 
 // relative is a path as seen from the top of dir's repository.
-func relative(dir, path string) string {
-	top, err := git(dir, "rev-parse", "--show-toplevel")
+func relative(ctx context.Context, dir, path string) string {
+	top, err := git(ctx, dir, "rev-parse", "--show-toplevel")
 	if err != nil {
 		return path
 	}

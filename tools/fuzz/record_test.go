@@ -36,7 +36,7 @@ func TestRecord(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# Page\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newRecord(".", path); err == nil {
+	if _, err := newRecord(t.Context(), ".", path); err == nil {
 		t.Error("no error of a page without a record")
 	}
 }
