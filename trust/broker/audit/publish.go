@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -17,14 +18,25 @@ type Witnessed struct {
 	Checkpoint `json:"-"`
 	// Note is the checkpoint with the log's signature and the co-signatures.
 	Note string `json:"note"`
-	// Time is the median of the witnesses' times, or, without witnesses, the
-	// broker's own.
+	// Time is the median of the witnesses' times, of two the earlier, or,
+	// without witnesses, the broker's own.
 	Time time.Time `json:"time"`
-	// Witnesses are the names of those who co-signed.
-	Witnesses []string `json:"witnesses,omitempty"`
+	// Witnesses are the names of those who co-signed, and Times when they did.
+	Witnesses []string    `json:"witnesses,omitempty"`
+	Times     []time.Time `json:"times,omitempty"`
 	// Insecure is InsecureNoWitness if nobody co-signed, and to be named
 	// wherever the result is used; else empty.
 	Insecure string `json:"insecure,omitempty"`
+}
+
+// Medians returns the median of the witnesses' times, of an even number both in
+// the middle, so that neither alone decides. Without witnesses both are Time.
+func (w *Witnessed) Medians() (low, high time.Time) {
+	if len(w.Times) == 0 {
+		return w.Time, w.Time
+	}
+	times := slices.SortedFunc(slices.Values(w.Times), time.Time.Compare)
+	return times[(len(times)-1)/2], times[len(times)/2]
 }
 
 // InsecureNoWitness is the name of going on without witnesses: a restored or
