@@ -85,7 +85,7 @@ func (j *journal) takeOver() error {
 		read, err := s.replay(g)
 		if err != nil {
 			f.Close() //nolint:errcheck // nothing was written
-			if s.lock.exclusive {
+			if s.lock.exclusive() {
 				// Nobody else can rest on its being there.
 				s.fs.remove(s.path(journalPrefix, g)) //nolint:errcheck // an empty journal does no harm
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -90,7 +91,7 @@ func listen(tb testing.TB, signer *Signer, h http.Handler) Peer {
 		tb.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.TLS = config
 	srv.StartTLS()
 	tb.Cleanup(srv.Close)
@@ -266,10 +267,18 @@ func TestTwoBrokersFromOneCopy(t *testing.T) {
 	if released != 1 {
 		t.Errorf("%d released", released)
 	}
+	// The third witness may not have been waited for.
+	reached := 0
 	for _, w := range witnesses {
-		if c, _, err := w.Latest(origin); err != nil || c.Size != 2 {
+		c, _, err := w.Latest(origin)
+		if err != nil || c.Size > 2 {
 			t.Errorf("the latest is %v, %v", c, err)
+		} else if c.Size == 2 {
+			reached++
 		}
+	}
+	if reached < 2 {
+		t.Errorf("%d witnesses have the second entry", reached)
 	}
 }
 
