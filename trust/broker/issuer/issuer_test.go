@@ -1,0 +1,652 @@
+package issuer
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault"
+	"cloister/trust/broker/vault/protector"
+	"cloister/trust/secret"
+)
+
+var begin = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// broker is a store, a vault and an authority whose clock the test sets.
+type broker struct {
+	t   testing.TB
+	dir string
+	now time.Time
+	st  *store.Store
+	v   *vault.Vault
+	i   *Issuer
+	o   Options
+}
+
+func newBroker(tb testing.TB, change ...func(*Options)) *broker {
+	tb.Helper()
+	b := &broker{t: tb, dir: tb.TempDir(), now: begin}
+	b.o = Options{Domains: []string{"workers.cloister.internal", "other.example"}, Now: func() time.Time { return b.now }}
+	for _, c := range change {
+		c(&b.o)
+	}
+	b.start()
+	return b
+}
+
+func (b *broker) start() {
+	b.t.Helper()
+	pass, err := protector.NewCloudKMS("test", plainKeeper{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	o := vault.RootOptions{Path: filepath.Join(b.dir, "root.json"), Broker: "b1", Protector: pass, Now: b.o.Now}
+	root, err := vault.OpenRoot(b.t.Context(), o)
+	if errors.Is(err, vault.ErrNoRoot) {
+		root, err = vault.CreateRoot(b.t.Context(), o)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	sealer, err := root.StoreSealer()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if b.st, err = store.Open(filepath.Join(b.dir, "store"), store.Options{Create: true, Sealer: sealer}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { b.st.Close() })
+	if b.v, err = vault.Open(b.t.Context(), b.st, root, vault.Options{Now: b.o.Now}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.do(func(tx *store.Tx) (err error) { b.i, err = Open(tx, b.v, b.o); return err })
+}
+
+// plainKeeper protects nothing; the vault's tests are elsewhere.
+type plainKeeper struct{}
+
+func (plainKeeper) Encrypt(_ context.Context, p []byte) ([]byte, error) { return bytes.Clone(p), nil }
+func (plainKeeper) Decrypt(_ context.Context, c []byte) ([]byte, error) { return bytes.Clone(c), nil }
+
+func (b *broker) do(fn func(*store.Tx) error) {
+	b.t.Helper()
+	if err := b.st.Update(b.t.Context(), fn); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+const (
+	nameA = "worker-0.workers.cloister.internal"
+	nameB = "worker-1.workers.cloister.internal"
+)
+
+// program is a workload's key with a request.
+type program struct {
+	key *ecdsa.PrivateKey
+	Request
+}
+
+func newProgram(tb testing.TB, curve elliptic.Curve, names ...string) *program {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p := &program{key: key, Request: Request{
+		Allowed: []string{nameA, nameB}, Workload: "trainer", Policy: [32]byte{1}, Key: spki(tb, key.Public()),
+	}}
+	if p.CSR, err = CertificateRequest(key, names); err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+func spki(tb testing.TB, key crypto.PublicKey) []byte {
+	tb.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return der
+}
+
+func (b *broker) issue(r Request) (cert *x509.Certificate, err error) {
+	err = b.st.Update(b.t.Context(), func(tx *store.Tx) error { cert, err = b.i.Issue(tx, r); return err })
+	return cert, err
+}
+
+func (b *broker) mustIssue(p *program) *x509.Certificate {
+	b.t.Helper()
+	cert, err := b.issue(p.Request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return cert
+}
+
+func (b *broker) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(b.i.Certificate())
+	return pool
+}
+
+func (b *broker) verify(cert *x509.Certificate, name string, usage x509.ExtKeyUsage) error {
+	_, err := cert.Verify(x509.VerifyOptions{Roots: b.roots(), DNSName: name, CurrentTime: b.now, KeyUsages: []x509.ExtKeyUsage{usage}})
+	return err
+}
+
+func TestAuthority(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	c := b.i.Certificate()
+	key, ok := c.PublicKey.(*ecdsa.PublicKey)
+	switch {
+	case !ok || key.Curve != elliptic.P256():
+		t.Error("its key is not of P-256")
+	case !c.IsCA || c.MaxPathLen != 0 || !c.MaxPathLenZero:
+		t.Error("its path length is not zero")
+	case !c.PermittedDNSDomainsCritical || len(c.PermittedDNSDomains) != 2 || len(c.ExcludedIPRanges) != 2 || len(c.PermittedURIDomains) != 2 || len(c.PermittedEmailAddresses) != 2:
+		t.Error("its name constraints are not those")
+	case c.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign:
+		t.Error("its key has other usages")
+	case !c.NotAfter.Equal(begin.Add(DefaultAuthorityLife)):
+		t.Error("it ends at another time")
+	}
+	b.st.Close()
+	b.start()
+	if !b.i.Certificate().Equal(c) {
+		t.Error("it is another one after a start")
+	}
+}
+
+func TestIssue(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t, func(o *Options) { o.CRLURL = "https://broker.cloister.internal/v1/crl" })
+	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} {
+		p := newProgram(t, curve, nameA, nameB)
+		p.Life = 10 * time.Minute
+		cert := b.mustIssue(p)
+		for _, name := range []string{nameA, nameB} {
+			for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+				if err := b.verify(cert, name, usage); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if b.verify(cert, nameA, x509.ExtKeyUsageCodeSigning) == nil {
+			t.Error("it signs code")
+		}
+		if !cert.NotBefore.Equal(begin.Add(-Backdate)) || !cert.NotAfter.Equal(begin.Add(10*time.Minute)) {
+			t.Errorf("it is valid from %s to %s", cert.NotBefore, cert.NotAfter)
+		}
+		if cert.IsCA || cert.KeyUsage != x509.KeyUsageDigitalSignature || cert.Subject.String() != "" || len(cert.CRLDistributionPoints) != 1 {
+			t.Errorf("it is another certificate: %+v", cert.Subject)
+		}
+		for _, e := range cert.Extensions {
+			if e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) && !e.Critical {
+				t.Error("its names are not critical")
+			}
+		}
+		if cert.SerialNumber.BitLen() > 159 || cert.SerialNumber.Sign() <= 0 {
+			t.Errorf("serial number %x", cert.SerialNumber)
+		}
+	}
+}
+
+func TestIssueRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	other := newProgram(t, elliptic.P256(), nameA)
+	custom := func(template x509.CertificateRequest) func(*program) {
+		return func(p *program) {
+			template.DNSNames = []string{nameA}
+			der, err := x509.CreateCertificateRequest(rand.Reader, &template, p.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.CSR = der
+		}
+	}
+	signedBy := func(key crypto.Signer) func(*program) {
+		return func(p *program) {
+			der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{nameA}}, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.CSR, p.Key = der, spki(t, key.Public())
+		}
+	}
+	named := func(names ...string) func(*program) {
+		return func(p *program) {
+			der, err := CertificateRequest(p.key, names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.CSR, p.Allowed = der, append(p.Allowed, names...)
+		}
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edKey, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]string, maxNames+1)
+	for i := range many {
+		many[i] = strings.Repeat("a", i+1) + ".workers.cloister.internal"
+	}
+	for name, c := range map[string]struct {
+		change func(*program)
+		want   string
+	}{
+		"name that the policy does not allow": {func(p *program) { p.Allowed = []string{nameB} }, "the policy does not allow"},
+		"no names allowed":                    {func(p *program) { p.Allowed = nil }, "the policy does not allow"},
+		"outside of the constraint":           {named("worker-0.cloister.internal"), "outside of what the authority may certify"},
+		"another domain with that end":        {named("evilworkers.cloister.internal"), "outside of what the authority may certify"},
+		"wildcard":                            {named("*.workers.cloister.internal"), "no DNS name"},
+		"upper case":                          {named("A.workers.cloister.internal"), "no DNS name"},
+		"empty label":                         {named("a..workers.cloister.internal"), "no DNS name"},
+		"end dot":                             {named(nameA + "."), "no DNS name"},
+		"address as a name":                   {named("10.0.0.1"), "no DNS name"},
+		"name twice":                          {named(nameA, nameA), "appears twice"},
+		"no names":                            {named(), "0 names"},
+		"too many names":                      {named(many...), "33 names"},
+		"address":                             {custom(x509.CertificateRequest{IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1)}}), "only DNS names"},
+		"URI":                                 {custom(x509.CertificateRequest{URIs: []*url.URL{{Scheme: "spiffe", Host: "a"}}}), "only DNS names"},
+		"mail address":                        {custom(x509.CertificateRequest{EmailAddresses: []string{"a@b.c"}}), "only DNS names"},
+		"subject":                             {custom(x509.CertificateRequest{Subject: pkix.Name{CommonName: "b"}}), "has a subject"},
+		"wants to be an authority": {custom(x509.CertificateRequest{ExtraExtensions: []pkix.Extension{
+			{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Value: []byte{0x30, 3, 1, 1, 0xff}},
+		}}), "extension 2.5.29.19"},
+		"RSA":                         {signedBy(rsaKey), "ECDSA on P-256 or P-384"},
+		"Ed25519":                     {signedBy(edKey), "ECDSA on P-256 or P-384"},
+		"P-521":                       {signedBy(p521), "ECDSA on P-256 or P-384"},
+		"another key than attested":   {func(p *program) { p.Key = other.Key }, "another key than the evidence binds"},
+		"another's request":           {func(p *program) { p.CSR = other.CSR }, "another key than the evidence binds"},
+		"no attested key":             {func(p *program) { p.Key = nil }, "another key than the evidence binds"},
+		"bad signature":               {func(p *program) { p.CSR = bytes.Clone(p.CSR); p.CSR[len(p.CSR)-1] ^= 1 }, "not signed by its key"},
+		"cut":                         {func(p *program) { p.CSR = p.CSR[:len(p.CSR)-1] }, "certificate refused"},
+		"padded":                      {func(p *program) { p.CSR = append(bytes.Clone(p.CSR), 0) }, "certificate refused"},
+		"nothing":                     {func(p *program) { p.CSR = nil }, "certificate refused"},
+		"too long":                    {func(p *program) { p.CSR = make([]byte, maxCSR+1) }, "of at most"},
+		"too long a life":             {func(p *program) { p.Life = DefaultLife + 1 }, "a life of"},
+		"negative life":               {func(p *program) { p.Life = -time.Hour }, "a life of"},
+		"too short a life":            {func(p *program) { p.Life = time.Second }, "a life of"},
+		"no workload":                 {func(p *program) { p.Workload = "" }, "no workload or policy"},
+		"no policy":                   {func(p *program) { p.Policy = [32]byte{} }, "no workload or policy"},
+		"renews nothing":              {func(p *program) { p.Previous = big.NewInt(5) }, "does not have"},
+		"renews a negative number":    {func(p *program) { p.Previous = big.NewInt(-5) }, "renews no serial number"},
+		"renews a number of any size": {func(p *program) { p.Previous = new(big.Int).Lsh(big.NewInt(1), 500) }, "renews no serial number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProgram(t, elliptic.P256(), nameA)
+			c.change(p)
+			_, err := b.issue(p.Request)
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	now := b.o.Now
+	for name, o := range map[string]Options{
+		"no domains":         {Now: now},
+		"domain":             {Now: now, Domains: []string{"*.a"}},
+		"empty domain":       {Now: now, Domains: []string{""}},
+		"all domains":        {Now: now, Domains: []string{"."}},
+		"no clock":           {Domains: b.o.Domains},
+		"long life":          {Now: now, Domains: b.o.Domains, Life: LongestLife + 1},
+		"negative life":      {Now: now, Domains: b.o.Domains, Life: -1},
+		"long authority":     {Now: now, Domains: b.o.Domains, AuthorityLife: LongestAuthorityLife + 1},
+		"list lives longer":  {Now: now, Domains: b.o.Domains, Life: time.Hour, CRLLife: 2 * time.Hour},
+		"broken randomness":  {Now: now, Domains: b.o.Domains, Random: iotest.ErrReader(io.ErrUnexpectedEOF)},
+		"list lives nothing": {Now: now, Domains: b.o.Domains, CRLLife: time.Second},
+	} {
+		fresh := &broker{t: t, dir: t.TempDir(), now: begin, o: b.o}
+		fresh.start()
+		err := fresh.st.Update(t.Context(), func(tx *store.Tx) error {
+			if err := tx.Delete(bucketAuthority, keyAuthority); err != nil {
+				return err
+			}
+			_, err := Open(tx, fresh.v, o)
+			return err
+		})
+		if err == nil {
+			t.Errorf("%s: an authority is made", name)
+		}
+	}
+}
+
+// TestTime issues at the borders of the authority's time.
+func TestTime(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t, func(o *Options) { o.AuthorityLife = 3 * time.Hour })
+	p := newProgram(t, elliptic.P256(), nameA)
+	b.now = begin.Add(150 * time.Minute)
+	cert := b.mustIssue(p)
+	if !cert.NotAfter.Equal(begin.Add(3 * time.Hour)) {
+		t.Errorf("it outlives its authority: %s", cert.NotAfter)
+	}
+	for _, now := range []time.Time{begin.Add(3 * time.Hour), begin.Add(time.Hour * 1000), begin.Add(-3 * time.Minute)} {
+		b.now = now
+		if _, err := b.issue(p.Request); err == nil || !strings.Contains(err.Error(), "the authority is valid from") {
+			t.Errorf("at %s: %v", now, err)
+		}
+	}
+	if err := b.verify(cert, nameA, x509.ExtKeyUsageClientAuth); err == nil {
+		t.Error("it verifies before its time")
+	}
+}
+
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := newProgram(t, elliptic.P256(), nameA)
+	first := b.mustIssue(p)
+	b.now = begin.Add(30 * time.Minute)
+	p.Previous = first.SerialNumber
+	second := b.mustIssue(p)
+	if second.SerialNumber.Cmp(first.SerialNumber) == 0 || !second.NotAfter.Equal(begin.Add(90*time.Minute)) {
+		t.Errorf("it was not renewed: %x until %s", second.SerialNumber, second.NotAfter)
+	}
+	other := *p
+	other.Workload = "predictor"
+	if _, err := b.issue(other.Request); !errors.Is(err, ErrRefused) {
+		t.Errorf("another workload renews it: %v", err)
+	}
+	b.revoke(func(r *Issued) bool { return r.Serial == serialKey(first.SerialNumber) })
+	if _, err := b.issue(p.Request); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("a revoked one is renewed: %v", err)
+	}
+	p.Previous = second.SerialNumber
+	b.now = begin.Add(90 * time.Minute)
+	if _, err := b.issue(p.Request); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("an expired one is renewed: %v", err)
+	}
+}
+
+func (b *broker) revoke(match func(*Issued) bool) (revoked []*Issued) {
+	b.t.Helper()
+	b.do(func(tx *store.Tx) (err error) {
+		revoked, err = b.i.Revoke(tx, ReasonPrivilegeWithdrawn, match)
+		return err
+	})
+	return revoked
+}
+
+func (b *broker) crl() *x509.RevocationList {
+	b.t.Helper()
+	var der []byte
+	b.do(func(tx *store.Tx) (err error) { der, err = b.i.CRL(tx); return err })
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := list.CheckSignatureFrom(b.i.Certificate()); err != nil {
+		b.t.Error(err)
+	}
+	if b.now.Before(list.ThisUpdate) || b.now.After(list.NextUpdate) {
+		b.t.Errorf("the list is good from %s to %s, now is %s", list.ThisUpdate, list.NextUpdate, b.now)
+	}
+	return list
+}
+
+// TestRevoke changes the policy, and follows the list until what was revoked is
+// long past.
+func TestRevoke(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	kept := newProgram(t, elliptic.P256(), nameA)
+	gone := newProgram(t, elliptic.P256(), nameB)
+	gone.Workload = "predictor"
+	keptCert, goneCert := b.mustIssue(kept), b.mustIssue(gone)
+	if list := b.crl(); len(list.RevokedCertificateEntries) != 0 || list.Number.Int64() != 1 {
+		t.Errorf("list %d has %d entries", list.Number, len(list.RevokedCertificateEntries))
+	}
+	if list := b.crl(); list.Number.Int64() != 1 {
+		t.Error("the list is made anew for nothing")
+	}
+	if got := b.revoke(func(r *Issued) bool { return r.Workload == "predictor" }); len(got) != 1 || got[0].Names[0] != nameB {
+		t.Errorf("revoked %v", got)
+	}
+	if got := b.revoke(func(r *Issued) bool { return r.Workload == "predictor" }); got != nil {
+		t.Errorf("revoked again: %v", got)
+	}
+	list := b.crl()
+	if n := len(list.RevokedCertificateEntries); n != 1 || list.Number.Int64() != 2 {
+		t.Fatalf("list %d has %d entries", list.Number, n)
+	}
+	e := list.RevokedCertificateEntries[0]
+	if e.SerialNumber.Cmp(goneCert.SerialNumber) != 0 || e.SerialNumber.Cmp(keptCert.SerialNumber) == 0 || e.ReasonCode != ReasonPrivilegeWithdrawn {
+		t.Errorf("the list has %x for reason %d", e.SerialNumber, e.ReasonCode)
+	}
+	b.now = begin.Add(40 * time.Minute) // more than half of its time
+	if list := b.crl(); list.Number.Int64() != 3 || len(list.RevokedCertificateEntries) != 1 {
+		t.Errorf("list %d has %d entries", list.Number, len(list.RevokedCertificateEntries))
+	}
+	b.now = begin.Add(3 * time.Hour)
+	if list := b.crl(); len(list.RevokedCertificateEntries) != 0 {
+		t.Error("what expired long ago is still in the list")
+	}
+	b.now = begin.Add(LongestLife + 2*time.Hour)
+	b.revoke(func(*Issued) bool { return true })
+	b.do(func(tx *store.Tx) error {
+		if n := tx.Len(bucketIssued) + tx.Len(bucketRevoked); n != 0 {
+			t.Errorf("%d records are left for ever", n)
+		}
+		return nil
+	})
+	err := b.st.Update(t.Context(), func(tx *store.Tx) error {
+		_, err := b.i.Revoke(tx, 7, func(*Issued) bool { return true })
+		return err
+	})
+	if err == nil {
+		t.Error("a reason that is none")
+	}
+}
+
+// TestWorkersTalk connects two workers by TLS 1.3, each of which attested, and
+// refuses one with a certificate of another authority.
+func TestWorkersTalk(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	foreign := newBroker(t)
+	worker := func(from *broker, name string) tls.Certificate {
+		p := newProgram(t, elliptic.P256(), name)
+		cert := from.mustIssue(p)
+		return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: p.key}
+	}
+	server := &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{worker(b, nameA)},
+		ClientCAs: b.roots(), ClientAuth: tls.RequireAndVerifyClientCert, Time: b.o.Now,
+	}
+	for name, c := range map[string]struct {
+		cert tls.Certificate
+		to   string
+		ok   bool
+	}{
+		"worker":           {worker(b, nameB), nameA, true},
+		"foreign worker":   {worker(foreign, nameB), nameA, false},
+		"no certificate":   {tls.Certificate{}, nameA, false},
+		"other name asked": {worker(b, nameB), nameB, false},
+	} {
+		one, two := net.Pipe()
+		client := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: b.roots(), ServerName: c.to, Time: b.o.Now}
+		if c.cert.Certificate != nil {
+			client.Certificates = []tls.Certificate{c.cert}
+		}
+		served := make(chan error, 1)
+		go func() {
+			s := tls.Server(two, server)
+			err := s.HandshakeContext(t.Context())
+			served <- err
+			two.Close()
+		}()
+		err := tls.Client(one, client).HandshakeContext(t.Context())
+		go io.Copy(io.Discard, one)
+		if serverErr := <-served; (err == nil && serverErr == nil) != c.ok {
+			t.Errorf("%s: client %v, server %v", name, err, serverErr)
+		}
+		one.Close()
+	}
+}
+
+// TestStolenAuthorityKey signs with the authority's key what the authority never
+// would, and asks verifiers.
+func TestStolenAuthorityKey(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := func(change func(*x509.Certificate)) *x509.Certificate {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(5), NotBefore: begin.Add(-time.Hour), NotAfter: begin.Add(time.Hour),
+			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}
+		change(template)
+		der, err := x509.CreateCertificate(rand.Reader, template, b.i.cert, key.Public(), b.i.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	for name, change := range map[string]func(*x509.Certificate){
+		"outside":      func(c *x509.Certificate) { c.DNSNames = []string{"bank.example"} },
+		"address":      func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)} },
+		"IPv6 address": func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv6loopback} },
+		"URI":          func(c *x509.Certificate) { c.URIs = []*url.URL{{Scheme: "spiffe", Host: "bank.example"}} },
+		"mail address": func(c *x509.Certificate) { c.EmailAddresses = []string{"a@bank.example"} },
+	} {
+		if b.verify(leaf(change), "", x509.ExtKeyUsageServerAuth) == nil {
+			t.Errorf("%s: verifies", name)
+		}
+	}
+	if err := b.verify(leaf(func(c *x509.Certificate) { c.DNSNames = []string{nameA} }), nameA, x509.ExtKeyUsageServerAuth); err != nil {
+		t.Errorf("the test's own certificate does not verify: %v", err)
+	}
+	// An authority below it is one too many.
+	below := leaf(func(c *x509.Certificate) { c.IsCA = true; c.DNSNames = []string{nameA} })
+	template := &x509.Certificate{SerialNumber: big.NewInt(6), NotBefore: begin.Add(-time.Hour), NotAfter: begin.Add(time.Hour), DNSNames: []string{nameA}}
+	der, err := x509.CreateCertificate(rand.Reader, template, below, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := x509.NewCertPool()
+	between.AddCert(below)
+	_, err = cert.Verify(x509.VerifyOptions{Roots: b.roots(), Intermediates: between, CurrentTime: begin, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	if err == nil {
+		t.Error("an authority below it is believed")
+	}
+}
+
+// TestRecordsChanged changes what the store holds.
+func TestRecordsChanged(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	other := newBroker(t)
+	var foreign []byte
+	other.do(func(tx *store.Tx) error {
+		value, _ := tx.Get(bucketAuthority, keyAuthority)
+		foreign = bytes.Clone(value)
+		return nil
+	})
+	for name, value := range map[string][]byte{
+		"another's certificate": foreign, "no JSON": []byte("x"), "unknown field": []byte(`{"format":1,"x":1}`), "unknown format": []byte(`{"format":2}`),
+		"no certificate": []byte(`{"format":1,"certificate":"AAAA"}`),
+	} {
+		err := b.st.Update(t.Context(), func(tx *store.Tx) error {
+			if err := tx.Put(bucketAuthority, keyAuthority, value); err != nil {
+				return err
+			}
+			_, err := Open(tx, b.v, b.o)
+			return err
+		})
+		if !errors.Is(err, ErrTampered) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b.do(func(tx *store.Tx) error { return b.v.SetOwn(tx, ownKey, secret.New(32)) })
+	err := b.st.View(func(tx *store.Tx) error { _, err := Open(tx, b.v, b.o); return err })
+	if !errors.Is(err, ErrTampered) {
+		t.Errorf("another key: %v", err)
+	}
+}
+
+func FuzzCSR(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	csr, err := CertificateRequest(key, []string{nameA})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(csr)
+	f.Add(csr[:40])
+	i := &Issuer{cert: &x509.Certificate{PermittedDNSDomains: []string{"workers.cloister.internal"}}}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		csr, err := parseCSR(der)
+		if err != nil {
+			return
+		}
+		names, err := i.names(csr, csr.DNSNames)
+		if err != nil {
+			return
+		}
+		for _, name := range names {
+			if !strings.HasSuffix("."+name, ".workers.cloister.internal") {
+				t.Fatalf("%q is certified", name)
+			}
+		}
+	})
+}
+
+func BenchmarkIssue(b *testing.B) {
+	broker := newBroker(b)
+	p := newProgram(b, elliptic.P256(), nameA)
+	for b.Loop() {
+		broker.mustIssue(p)
+	}
+}
