@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -136,6 +137,6 @@ func (p *Producer) evidence(res *report.Response) (*attest.Evidence, error) {
 	case len(res.OutBlob) == 0:
 		return nil, errors.New("configfs-tsm: the report is empty")
 	}
-	quote := append(res.OutBlob[:len(res.OutBlob):len(res.OutBlob)], res.AuxBlob...)
+	quote := slices.Concat(res.OutBlob, res.AuxBlob)
 	return &attest.Evidence{Platform: p.platform, Quote: quote}, nil
 }
