@@ -141,13 +141,26 @@ func NewKDS(base string, client *http.Client, now func() time.Time) (*KDS, error
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%.100q is no address of a key distribution service, such as %s", base, AMD)
 	}
-	if client == nil {
-		client = &http.Client{Timeout: 30 * time.Second}
+	own := http.Client{Timeout: 30 * time.Second}
+	if client != nil {
+		own = *client
+	}
+	inner := own.CheckRedirect
+	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		switch {
+		case r.URL.Scheme != "https":
+			return fmt.Errorf("redirected to %s, which is not https", r.URL.Redacted())
+		case inner != nil:
+			return inner(r, via)
+		case len(via) >= 5:
+			return errors.New("redirected too often")
+		}
+		return nil
 	}
 	if now == nil {
 		now = time.Now
 	}
-	return &KDS{base: strings.TrimSuffix(base, "/"), client: client, now: now, kept: map[string]kept{}}, nil
+	return &KDS{base: strings.TrimSuffix(base, "/"), client: &own, now: now, kept: map[string]kept{}}, nil
 }
 
 // VCEKPath is where a key distribution service has the certificate of a chip's key
