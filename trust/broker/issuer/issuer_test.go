@@ -86,6 +86,7 @@ func (b *broker) start() {
 type plainKeeper struct{}
 
 func (plainKeeper) Encrypt(_ context.Context, p []byte) ([]byte, error) { return bytes.Clone(p), nil }
+
 func (plainKeeper) Decrypt(_ context.Context, c []byte) ([]byte, error) { return bytes.Clone(c), nil }
 
 func (b *broker) do(fn func(*store.Tx) error) {
