@@ -16,9 +16,12 @@ import (
 // safety rests on.
 type lock struct {
 	f *os.File
-	// exclusive says that no other process on this machine can have it.
-	exclusive bool
+	// command is what it was taken with; zero if there are no locks here.
+	command int
 }
+
+// exclusive says that no other process on this machine can have the lock.
+func (l *lock) exclusive() bool { return l.command != 0 && l.command != unix.F_SETLK }
 
 // takeLock takes the lock, or returns ErrInUse. Where the system has no such
 // locks there is none, and no error.
@@ -30,10 +33,12 @@ func takeLock(dir string) (*lock, error) {
 	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	// Locks of the open file (OFD) also hold between two openers of one process;
 	// Gramine has only those of the process (POSIX).
-	exclusive := false
+	command := 0
 	for _, cmd := range lockCommands {
 		err = unix.FcntlFlock(f.Fd(), cmd, &whole)
-		exclusive = err == nil && cmd != unix.F_SETLK
+		if err == nil {
+			command = cmd
+		}
 		if err == nil || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			break
 		}
@@ -52,13 +57,19 @@ func takeLock(dir string) (*lock, error) {
 		}
 		return nil, ErrInUse
 	}
-	return &lock{f, exclusive}, nil
+	return &lock{f, command}, nil
 }
 
 // release gives the lock back. The file stays: to remove it would let two
 // processes lock two files of one name.
 func (l *lock) release() {
-	if l != nil {
-		l.f.Close() //nolint:errcheck // only the lock was of use
+	if l == nil {
+		return
 	}
+	if l.command != 0 {
+		// A child that was forked and has not yet begun its program may have the
+		// file open too, and with it the lock.
+		unix.FcntlFlock(l.f.Fd(), l.command, &unix.Flock_t{Type: unix.F_UNLCK, Whence: io.SeekStart}) //nolint:errcheck // closing the file mostly does the same
+	}
+	l.f.Close() //nolint:errcheck // only the lock was of use
 }

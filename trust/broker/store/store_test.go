@@ -70,6 +70,7 @@ func testKey(tb testing.TB) Sealer {
 
 // protections are the two ways of storing.
 func protections(tb testing.TB) map[string]Options {
+	tb.Helper()
 	return map[string]Options{"clear": {}, "sealed": {Sealer: testKey(tb)}}
 }
 
