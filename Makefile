@@ -58,6 +58,7 @@ venv: ## Install the Python peers into .venv, each pinned by hash
 .PHONY: lint
 lint: lint-tool ## Check style, layering and reproducible arithmetic
 	"$(TOOLS)/golangci-lint" run
+	go vet -tags cloudkms ./trust/broker/vault/protector/cloudkms
 	cd tools && "$(TOOLS)/golangci-lint" run --config ../.golangci.yml
 	go mod tidy -diff
 	cd tools && go mod tidy -diff

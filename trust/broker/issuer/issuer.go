@@ -23,6 +23,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,15 +32,17 @@ import (
 	"cloister/trust/secret"
 )
 
-// Options of an authority. Domains and the lifetimes count when it is made.
+// Options of an authority.
 type Options struct {
 	// Domains are what names may end in, such as "cloister.internal": the
-	// authority's certificate has them as name constraints.
+	// authority's certificate has them as name constraints. Others than before
+	// give it a new certificate.
 	Domains []string
 	// Life is that of a certificate, unless a request asks for less. Zero is
 	// DefaultLife.
 	Life time.Duration
-	// AuthorityLife is that of the authority. Zero is DefaultAuthorityLife.
+	// AuthorityLife is that of the authority's certificate, which is renewed for
+	// the same key once half of it is over. Zero is DefaultAuthorityLife.
 	AuthorityLife time.Duration
 	// CRLLife is how long a revocation list is good for. Zero is Life: longer
 	// than a certificate no list has to be believed.
@@ -119,6 +122,14 @@ func (o *Options) check() error {
 	if o.Now == nil {
 		return errors.New("issuer: it needs a clock")
 	}
+	if len(o.Domains) == 0 {
+		return errors.New("issuer: it needs the domains that names may be of: none is not all")
+	}
+	for _, domain := range o.Domains {
+		if err := checkDNS(domain); err != nil {
+			return fmt.Errorf("issuer: domain %w", err)
+		}
+	}
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
@@ -159,22 +170,33 @@ func Open(tx *store.Tx, v *vault.Vault, o Options) (*Issuer, error) {
 	if public, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(&key.PublicKey) {
 		return nil, fmt.Errorf("issuer: its certificate is of another key: %w", ErrTampered)
 	}
-	return &Issuer{o, cert, key}, nil
+	half := cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore) / 2)
+	if o.Now().Before(half) && slices.Equal(cert.PermittedDNSDomains, o.Domains) {
+		return &Issuer{o, cert, key}, nil
+	}
+	return certify(tx, v.Broker(), o, key)
 }
 
 func create(tx *store.Tx, v *vault.Vault, o Options) (*Issuer, error) {
-	if len(o.Domains) == 0 {
-		return nil, errors.New("issuer: it needs the domains that names may be of: none is not all")
-	}
-	for _, domain := range o.Domains {
-		if err := checkDNS(domain); err != nil {
-			return nil, fmt.Errorf("issuer: domain %w", err)
-		}
-	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	raw, err := key.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	text := secret.Take(raw)
+	defer text.Zero()
+	if err := v.SetOwn(tx, ownKey, text); err != nil {
+		return nil, err
+	}
+	return certify(tx, v.Broker(), o, key)
+}
+
+// certify gives the authority a certificate. One for the same key as before
+// verifies what was issued before, and the other way round.
+func certify(tx *store.Tx, broker string, o Options, key *ecdsa.PrivateKey) (*Issuer, error) {
 	serial, err := newSerial(o.Random)
 	if err != nil {
 		return nil, err
@@ -182,7 +204,7 @@ func create(tx *store.Tx, v *vault.Vault, o Options) (*Issuer, error) {
 	now := o.Now().UTC().Truncate(time.Second)
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "Cloister broker " + v.Broker()},
+		Subject:               pkix.Name{CommonName: "Cloister broker " + broker},
 		NotBefore:             now.Add(-Backdate),
 		NotAfter:              now.Add(o.AuthorityLife),
 		IsCA:                  true,
@@ -204,15 +226,6 @@ func create(tx *store.Tx, v *vault.Vault, o Options) (*Issuer, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
-	}
-	raw, err := key.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	text := secret.Take(raw)
-	defer text.Zero()
-	if err := v.SetOwn(tx, ownKey, text); err != nil {
-		return nil, err
 	}
 	return &Issuer{o, cert, key}, put(tx, bucketAuthority, keyAuthority, &authorityRecord{Format: format, Certificate: der})
 }

@@ -181,6 +181,9 @@ func (v *Vault) Key(tx *store.Tx, ref Ref) (secret.Bytes, KeyInfo, error) {
 // DestroyKey destroys the key of one version. The version stays known and its
 // number is not used again.
 func (v *Vault) DestroyKey(tx *store.Tx, ref Ref) error {
+	if err := v.ready(tx); err != nil {
+		return err
+	}
 	r, err := v.keyRecord(tx, ref)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"cloister/trust/broker/store"
@@ -124,6 +125,16 @@ func (v *Vault) RemoveOwner(tx *store.Tx, owner string) error {
 		}
 		// Its MAC was under the sub-root. The audit log still tells the history.
 		if err := tx.Delete(bucketRegister, ref.String()); err != nil {
+			return err
+		}
+	}
+	// An owner who is no more need not confirm a restore: what could be released
+	// twice is destroyed.
+	if state, err := v.Restored(tx); err != nil {
+		return err
+	} else if state != nil {
+		state.Owners = slices.DeleteFunc(state.Owners, func(o string) bool { return o == owner })
+		if err := put(tx, bucketVault, keyRestored, state); err != nil {
 			return err
 		}
 	}
