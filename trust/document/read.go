@@ -61,9 +61,21 @@ func Read(file string, data []byte, into any) error {
 		v := reflect.ValueOf(into).Elem()
 		r.structure(root, "", v, 0)
 		if len(r.errs) == 0 {
-			r.check(v, "")
+			r.check(into)
 		}
 	}
+	return r.err()
+}
+
+// Validate asks each Checker in a document that was not read. name is what it is
+// called in errors.
+func Validate(name string, doc any) error {
+	r := &reader{file: name}
+	r.check(doc)
+	return r.err()
+}
+
+func (r *reader) err() error {
 	slices.SortStableFunc(r.errs, func(a, b *Error) int { return a.Line - b.Line })
 	all := make([]error, len(r.errs))
 	for i, err := range r.errs {
@@ -462,8 +474,8 @@ func setLeaf(v reflect.Value, text string) error {
 }
 
 // check asks the Checkers, the outermost last, since it may count on the others.
-func (r *reader) check(v reflect.Value, path Path) {
-	Walk(v.Addr().Interface(), func(at Path, value any) {
+func (r *reader) check(doc any) {
+	Walk(doc, func(at Path, value any) {
 		if c, ok := value.(Checker); ok {
 			c.Check(at, func(at Path, format string, args ...any) { r.refuse(nil, at, format, args...) })
 		}
