@@ -299,3 +299,14 @@ func Apply(old, next *Policy, signatures []*approval.Signature, frozen []Name, c
 	}
 	return &Applied{Policy: next, Approved: a.Approved, Destroy: c.Destroys()}, nil
 }
+
+// OwnerOf is the owner of a key, a recovery key among them, or "".
+func (p *Policy) OwnerOf(key approval.PublicKey) Name {
+	for _, name := range sortedNames(p.Owners) {
+		owner := p.Owners[name]
+		if !key.IsZero() && (owner.Recovery == key || slices.Contains(owner.Keys, key)) {
+			return name
+		}
+	}
+	return ""
+}

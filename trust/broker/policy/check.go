@@ -414,6 +414,9 @@ func (s *SNP) Check(path document.Path, refuse refuse) {
 	if s.IDKey != nil && s.IDKey.Digest == (Bytes48{}) {
 		refuse(path.Field("id-key").Field("digest"), "is all zeros, which is no ID key; leave id-key out")
 	}
+	if len(s.SigningKeys) == 0 {
+		refuse(path.Field("signing-keys"), "is empty, which no report satisfies")
+	}
 	if len(s.Products) == 0 {
 		refuse(path.Field("products"), "is empty, which no processor satisfies")
 	}

@@ -141,7 +141,10 @@ func (s *SNP) identity(c *attest.SNPClaims, l *checklist) bool {
 	checkBytes(l, "image id", key.ImageID, c.ImageID)
 	l.check("guest svn", c.GuestSVN >= key.MinGuestSVN, "is %d, wanted at least %d", c.GuestSVN, key.MinGuestSVN)
 	l.check("guest policy", c.GuestPolicy == uint64(s.GuestPolicy), "is %#x, wanted %#x", c.GuestPolicy, uint64(s.GuestPolicy))
-	l.check("migration", c.GuestPolicy&snpMigrate == 0, "the guest policy is %#x; bit 18 allows a migration agent", c.GuestPolicy)
+	l.check("migration", c.GuestPolicy&snpMigrate == 0 && !c.MigrationAgent,
+		"the guest policy is %#x, whose bit 18 allows a migration agent; one is named: %t", c.GuestPolicy, c.MigrationAgent)
+	l.check("signing key", slices.Contains(s.SigningKeys, SigningKey(c.SigningKey)),
+		"the report is signed by %s; accepted are %s", document.Quote(c.SigningKey), join(s.SigningKeys))
 	l.check("vmpl", c.VMPL == 0, "is %d, wanted 0", c.VMPL)
 	checkBytes(l, "host data", s.HostData, c.HostData)
 	s.firmware(c, l)

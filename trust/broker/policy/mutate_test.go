@@ -219,6 +219,7 @@ func samples(t *testing.T, typ reflect.Type) []string {
 		reflect.TypeFor[Advisory]():    {"INTEL-SA-99999"},
 		reflect.TypeFor[Root]():        {"intel", "amd-turin", hash},
 		reflect.TypeFor[Product]():     {"Turin", "Genoa"},
+		reflect.TypeFor[SigningKey]():  {"VLEK"},
 		reflect.TypeFor[Digest]():      {"sha384:" + strings.Repeat("5a", 48)},
 		reflect.TypeFor[GuestRoot]():   {"initrd", "verity:" + strings.Repeat("5a", 32)},
 		reflect.TypeFor[CommandLine](): {"quiet"},

@@ -190,11 +190,14 @@ func (p *Program) identities() []attest.Claims {
 		}
 		for _, m := range p.SNP.Measurements {
 			for product, least := range p.SNP.Products {
-				all = append(all, attest.Claims{Platform: attest.SNP, SNP: &attest.SNPClaims{
-					Measurement: m[:], HostData: p.SNP.HostData[:], IDKeyDigest: id.Digest[:], AuthorKeyDigest: id.Author[:],
-					FamilyID: id.FamilyID[:], ImageID: id.ImageID[:], GuestSVN: id.MinGuestSVN, GuestPolicy: uint64(p.SNP.GuestPolicy),
-					ReportedTCB: packTCB(product, least.MinReportedTCB), CommittedTCB: packTCB(product, least.MinCommittedTCB), Product: string(product),
-				}})
+				for _, signer := range p.SNP.SigningKeys {
+					all = append(all, attest.Claims{Platform: attest.SNP, SNP: &attest.SNPClaims{
+						Measurement: m[:], HostData: p.SNP.HostData[:], IDKeyDigest: id.Digest[:], AuthorKeyDigest: id.Author[:],
+						FamilyID: id.FamilyID[:], ImageID: id.ImageID[:], GuestSVN: id.MinGuestSVN, GuestPolicy: uint64(p.SNP.GuestPolicy),
+						ReportedTCB: packTCB(product, least.MinReportedTCB), CommittedTCB: packTCB(product, least.MinCommittedTCB), Product: string(product),
+						SigningKey: string(signer),
+					}})
+				}
 			}
 		}
 	case p.InsecureNone != nil:

@@ -10,6 +10,8 @@
 // machine or any job of the owners' says so in a field of its own.
 package policy
 
+//go:generate go run ./gen ../../../docs/reference
+
 import (
 	"crypto/sha256"
 	"time"
@@ -171,6 +173,7 @@ type SNP struct {
 	IDKey        *SNPIDKey               `json:"id-key,omitzero" effect:"value" doc:"The ID block that the guest was launched with; none unless written."`
 	GuestPolicy  Bits                    `json:"guest-policy" rule:"required" effect:"value" doc:"The guest policy, every bit."`
 	HostData     Bytes32                 `json:"host-data,omitzero" effect:"value" doc:"HOST_DATA; zeros unless written."`
+	SigningKeys  []SigningKey            `json:"signing-keys,omitzero" default:"VCEK" effect:"allow" doc:"Which keys may sign the report: VCEK is the chip's own, VLEK one that AMD gave a cloud provider."`
 	Products     map[Product]*SNPProduct `json:"products" rule:"required" effect:"allow" doc:"The processors that are accepted, and how far their firmware must be."`
 }
 

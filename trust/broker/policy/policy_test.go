@@ -125,7 +125,7 @@ func TestCanonicalFormIsFixed(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("the canonical form has changed (-want +got):\n%s", diff)
 	}
-	const hash = "sha256:51354789f8d0054553309e67567c5ec065b7be9b96b27af07f223a4335bef658"
+	const hash = "sha256:a59203bcf00d3b7b09a265afda9ff149760bdb790de1432ebcc29f010a912342"
 	if got := full(t).Hash().String(); got != hash {
 		t.Errorf("hash is %s, want %s", got, hash)
 	}

@@ -103,6 +103,33 @@ func (Product) Form() document.Form {
 	return document.Form{Name: "product", Values: []string{string(Milan), string(Genoa), string(Turin)}}
 }
 
+// SigningKey is a kind of key that signs reports of SEV-SNP.
+type SigningKey string
+
+// The kinds.
+const (
+	VCEK SigningKey = "VCEK"
+	VLEK SigningKey = "VLEK"
+)
+
+// MarshalText implements encoding.TextMarshaler.
+func (k SigningKey) MarshalText() ([]byte, error) { return []byte(k), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *SigningKey) UnmarshalText(text []byte) error {
+	switch v := SigningKey(text); v {
+	case VCEK, VLEK:
+		*k = v
+		return nil
+	}
+	return fmt.Errorf("%s signs no report: it is VCEK or VLEK", document.Quote(shorten(string(text))))
+}
+
+// Form implements document.Text.
+func (SigningKey) Form() document.Form {
+	return document.Form{Name: "signing key", Values: []string{string(VCEK), string(VLEK)}}
+}
+
 // Digest is the digest of a part of a guest: SHA-256, SHA-384 or SHA-512.
 type Digest string
 
