@@ -108,34 +108,43 @@ func (p *Policy) Appraise(claims *attest.Claims, ask *Request, now time.Time) *D
 	})
 }
 
-// decide looks for the entry that allows what grants asks for.
+// decide looks for the entry that allows what grants asks for. Those of other
+// programs are only written up if none is of this one.
 func (p *Policy) decide(claims *attest.Claims, common *checklist, only Name, now time.Time, grants func(*Workload, *checklist)) *Decision {
 	p.platform(claims, common, now)
 	if !common.passed() {
 		return &Decision{Checks: common.checks}
 	}
 	var entries []Entry
-	best, bestFailed := -1, 0
-	for _, name := range sortedNames(p.Workloads) {
-		if only != "" && name != only {
-			continue
-		}
+	best := 0
+	appraise := func(name Name, matched bool) bool {
 		w := p.Workloads[name]
-		l := new(checklist)
-		matched := w.Program.identity(claims, l)
+		l := &checklist{slices.Clone(common.checks)}
+		w.Program.identity(claims, l)
 		w.Program.state(claims, l, now)
 		grants(w, l)
-		entries = append(entries, Entry{name, matched, append(slices.Clone(common.checks), l.checks...)})
-		failed := len((&attest.Verification{Checks: l.checks}).Failed())
-		if failed == 0 {
-			best, bestFailed = len(entries)-1, 0
-			break
+		entries = append(entries, Entry{name, matched, l.checks})
+		if last := len(entries) - 1; failures(l.checks) < failures(entries[best].Checks) {
+			best = last
 		}
-		if best < 0 || matched && !entries[best].Matched || matched == entries[best].Matched && failed < bestFailed {
-			best, bestFailed = len(entries)-1, failed
+		return l.passed()
+	}
+	var others []Name
+	for _, name := range sortedNames(p.Workloads) {
+		switch {
+		case only != "" && name != only:
+		case !p.Workloads[name].Program.measured(claims):
+			others = append(others, name)
+		case appraise(name, true):
+			return &Decision{Allowed: true, Workload: name, Checks: entries[best].Checks}
 		}
 	}
-	if best < 0 {
+	if len(entries) == 0 {
+		for _, name := range others {
+			appraise(name, false)
+		}
+	}
+	if len(entries) == 0 {
 		if only != "" {
 			common.check("workload", false, "there is no workload %s in the policy", document.Quote(string(only)))
 		} else {
@@ -145,9 +154,10 @@ func (p *Policy) decide(claims *attest.Claims, common *checklist, only Name, now
 	}
 	d := &Decision{Workload: entries[best].Workload, Checks: entries[best].Checks}
 	d.Others = slices.Delete(entries, best, best+1)
-	d.Allowed = (&checklist{d.Checks}).passed()
 	return d
 }
+
+func failures(checks []attest.Check) int { return len((&attest.Verification{Checks: checks}).Failed()) }
 
 // platform checks what holds for every program of a platform.
 func (p *Policy) platform(claims *attest.Claims, l *checklist, now time.Time) {

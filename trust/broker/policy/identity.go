@@ -28,6 +28,28 @@ func (p *Program) identity(claims *attest.Claims, l *checklist) bool {
 	return l.check("program platform", false, "the platform %s is not known", document.Quote(string(claims.Platform)))
 }
 
+// measured reports whether the measurement, and nothing else, is that of the
+// program: the quick answer to whether the rest is worth comparing.
+func (p *Program) measured(claims *attest.Claims) bool {
+	if Platform(claims.Platform) != p.Platform {
+		return false
+	}
+	switch {
+	case p.SGX != nil && claims.SGX != nil:
+		if s := p.SGX.Signer; s != nil {
+			return sameBytes(s.MRSigner, claims.SGX.MRSigner) && s.ISVProdID == claims.SGX.ISVProdID
+		}
+		return containsBytes(p.SGX.MREnclaves, claims.SGX.MREnclave)
+	case p.TDX != nil && claims.TDX != nil:
+		return p.TDX.measured(claims.TDX, new(checklist))
+	case p.SNP != nil && claims.SNP != nil:
+		return containsBytes(p.SNP.Measurements, claims.SNP.Measurement)
+	case p.InsecureNone != nil && claims.InsecureNone != nil:
+		return containsBytes(p.InsecureNone.Binaries, claims.InsecureNone.Binary)
+	}
+	return false
+}
+
 // array is a value of fixed size.
 type array interface {
 	Bytes16 | Bytes32 | Bytes48 | Bytes64 | Hash

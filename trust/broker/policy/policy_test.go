@@ -96,6 +96,10 @@ func deepCopy(v reflect.Value) reflect.Value {
 				out.Index(i).Set(deepCopy(v.Index(i)))
 			}
 		}
+	case reflect.Array:
+		for i := range v.Len() {
+			out.Index(i).Set(deepCopy(v.Index(i)))
+		}
 	case reflect.Struct:
 		out.Set(v)
 		for i := range v.NumField() {
