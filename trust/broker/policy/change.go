@@ -32,7 +32,7 @@ func Compare(old, next *Policy) (*Change, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	before := c.before()
-	for _, d := range document.Diff(before, next) {
+	for _, d := range document.Diff(old, next) {
 		c.Lines = append(c.Lines, classify(&d, before, next))
 	}
 	return c, nil
