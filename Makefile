@@ -23,6 +23,7 @@ PYTHON ?= python3
 FUZZTIME ?= 8m
 # The inputs that each fuzz target runs in a soak.
 SOAK_RUNS ?= 10000000
+SOAK_ONLY ?= .
 # Arguments of test/bench: -only SETS, -write docs/benchmarks.md, ...
 BENCH ?=
 
@@ -91,8 +92,12 @@ bench-go: ## Run the benchmarks of Go's packages
 
 .PHONY: soak
 soak: ## Run tests with their large counts and long fuzzing; hours
-	cd tools && go run ./block -dir .. -file docs/benchmarks.md -name soak -always -- \
-		tools/soak.sh $(SOAK_RUNS)
+	cd tools && go run ./block -dir .. -file docs/benchmarks.md -name soak -always -- tools/soak.sh
+	$(MAKE) soak-fuzz
+
+.PHONY: soak-fuzz
+soak-fuzz: ## Run SOAK_RUNS inputs of each fuzz target that SOAK_ONLY matches
+	cd tools && go run ./fuzz -dir .. -runs $(SOAK_RUNS) -only '$(SOAK_ONLY)' -record ../docs/benchmarks.md
 
 ##@ Make
 .PHONY: generate

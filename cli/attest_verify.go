@@ -171,7 +171,7 @@ func (a *app) showVerified(r *platforms.Recognized, v *attest.Verification, now 
 		t.addClaims(v.Claims)
 		t.addTCB(v.Claims.TCB)
 		if !compared && r.Certificate == nil {
-			t.add("freshness", "not checked: without --report-data, or --nonce, evidence can be an old recording")
+			t.add("warning", "the report data were not compared: without --report-data, or --nonce and --key, this can be a recording")
 		}
 	}
 	if err := a.print(t.String()); err != nil {

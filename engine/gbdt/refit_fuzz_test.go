@@ -33,7 +33,7 @@ func FuzzRefit(f *testing.F) {
 			return
 		}
 		cfg := lightgbm.NewConfig()
-		cfg.Objective, cfg.NumClass, cfg.NumThreads = objectives[int(options)%len(objectives)], m.NumClass, 2
+		cfg.Objective, cfg.NumClass, cfg.NumThreads = objectives[int(options)%len(objectives)], m.NumClass, 1+int(options>>7)
 		cfg.RefitDecayRate = float64(options%4) / 4
 		if options&8 != 0 {
 			cfg.PathSmooth, cfg.LambdaL1, cfg.MaxDeltaStep = 2, 0.5, 3

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,13 +25,31 @@ func main() {
 	total := flag.Duration("total", 8*time.Minute, "time for all targets together")
 	least := flag.Duration("least", 3*time.Second, "time that every target gets, even when the total is used up")
 	runs := flag.Int("runs", 0, "run this many inputs of each target instead of sharing a time")
+	only := flag.String("only", "", "run only the targets whose package and name match this regular expression")
+	recordFile := flag.String("record", "", "put what -runs found nothing with into this Markdown file")
 	flag.Parse()
 
-	f := fuzzer{dir: *dir, out: os.Stdout, least: *least, runs: *runs}
-	if err := f.all(*total); err != nil {
+	if err := run(*dir, *only, *recordFile, *total, *least, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "fuzz:", err)
 		os.Exit(1)
 	}
+}
+
+func run(dir, only, recordFile string, total, least time.Duration, runs int) error {
+	f := fuzzer{dir: dir, out: os.Stdout, least: least, runs: runs}
+	var err error
+	if f.only, err = regexp.Compile(only); err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	if recordFile != "" {
+		if runs == 0 {
+			return errors.New("-record needs -runs")
+		}
+		if f.record, err = newRecord(context.Background(), dir, recordFile); err != nil {
+			return err
+		}
+	}
+	return f.all(total)
 }
 
 type fuzzer struct {
@@ -37,6 +57,9 @@ type fuzzer struct {
 	out   io.Writer
 	least time.Duration
 	runs  int
+	only  *regexp.Regexp
+
+	record *record // or nil
 }
 
 // A target is one fuzz function of a package.
@@ -64,7 +87,13 @@ func (f fuzzer) all(total time.Duration) error {
 			result = "FAIL"
 			failed = append(failed, t.pkg+" "+t.name)
 		}
-		fmt.Fprintf(f.out, "%-4s %s %s (%s, limit %s)\n", result, t.pkg, t.name, time.Since(started).Round(time.Second/10), limit)
+		took := time.Since(started)
+		fmt.Fprintf(f.out, "%-4s %s %s (%s, limit %s)\n", result, t.pkg, t.name, took.Round(time.Second/10), limit)
+		if err == nil && f.record != nil {
+			if err := f.record.passed(t, f.runs, took); err != nil {
+				return err
+			}
+		}
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("%d of %d targets failed: %s", len(failed), len(targets), strings.Join(failed, ", "))
@@ -95,8 +124,11 @@ func (f fuzzer) list() ([]target, error) {
 	slices.SortFunc(targets, func(a, b target) int {
 		return cmp.Or(strings.Compare(a.pkg, b.pkg), strings.Compare(a.name, b.name))
 	})
+	targets = slices.DeleteFunc(targets, func(t target) bool {
+		return f.only != nil && !f.only.MatchString(t.pkg+" "+t.name)
+	})
 	if len(targets) == 0 {
-		return nil, errors.New("the module has no fuzz target")
+		return nil, errors.New("there is no fuzz target of this name")
 	}
 	return targets, nil
 }

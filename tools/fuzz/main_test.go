@@ -41,7 +41,7 @@ func TestAll(t *testing.T) {
 func TestListRefuses(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ source, want string }{
-		"no target":    {"package a\n", "no fuzz target"},
+		"no target":    {"package a\n", "no fuzz target of this name"},
 		"broken tests": {"package a\n\nfunc {\n", "exit status 1"},
 	}
 	for name, tt := range tests {

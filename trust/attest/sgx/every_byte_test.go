@@ -88,6 +88,9 @@ func everyByte(t *testing.T, what string, b []byte, verify func(changed []byte) 
 	t.Helper()
 	changed := bytes.Clone(b)
 	for i := range b {
+		if underRace && i%8 != 0 {
+			continue
+		}
 		for _, flip := range flips() {
 			changed[i] = b[i] ^ flip
 			err := verify(changed)
@@ -209,7 +212,10 @@ func TestEveryLength(t *testing.T) {
 // several kinds.
 func otherLengths(b []byte) func(yield func(string, []byte) bool) {
 	return func(yield func(string, []byte) bool) {
-		for n := range len(b) {
+		for n := range b {
+			if underRace && n%8 != 0 {
+				continue
+			}
 			if !yield("cut", b[:n:n]) {
 				return
 			}

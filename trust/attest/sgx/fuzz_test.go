@@ -3,6 +3,7 @@ package sgx_test
 import (
 	"bytes"
 	"encoding/asn1"
+	"encoding/pem"
 	"testing"
 
 	"cloister/trust/attest"
@@ -99,21 +100,32 @@ func FuzzEndorsements(f *testing.F) {
 	})
 }
 
-// FuzzCollateral has a verifier take whatever collateral there is.
-func FuzzCollateral(f *testing.F) {
-	s := subjects(f)["SGX 3"]
-	c := s.collateral
-	f.Add(c.TCBInfoChain, c.RootCRL, c.PCKCRL)
-	v := s.verifier(c)
-	f.Fuzz(func(t *testing.T, chain, rootCRL, pckCRL []byte) {
-		next := &sgx.Collateral{
-			TCBInfo: c.TCBInfo, TCBInfoChain: chain, QEIdentity: c.QEIdentity, QEIdentityChain: c.QEIdentityChain,
-			RootCRL: rootCRL, PCKCRL: pckCRL,
+func FuzzChain(f *testing.F) {
+	m := a.Machine()
+	f.Add(m.Chain)
+	f.Add(bytes.TrimSuffix(m.Collateral(attest.SGX).TCBInfoChain, []byte("\n")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		certs, err := sgx.ParsePEM(b)
+		if err != nil {
+			return
 		}
-		got, err := v.Verify(t.Context(), s.withSource(v, next))
-		if err == nil && (!bytes.Equal(bytes.TrimSuffix(chain, []byte("\n")), bytes.TrimSuffix(c.TCBInfoChain, []byte("\n"))) ||
-			!bytes.Equal(rootCRL, c.RootCRL) || !bytes.Equal(pckCRL, c.PCKCRL)) {
-			t.Errorf("other collateral was believed: %+v", got)
+		var again []byte
+		for _, cert := range certs {
+			again = append(again, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+		}
+		if !bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), bytes.TrimSuffix(b, []byte("\n"))) {
+			t.Errorf("%q has bytes that are not of its %d certificates", b, len(certs))
+		}
+	})
+}
+
+func FuzzCRL(f *testing.F) {
+	m := a.Machine()
+	f.Add(m.Collateral(attest.SGX).RootCRL)
+	f.Add(a.CRL(a.Platform, nil, m.PCK.Cert, a.Signing.Cert))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if list, err := sgx.ParseCRL(b); err == nil && !bytes.Equal(list.Raw, b) {
+			t.Errorf("%x has bytes that are not of the list", b)
 		}
 	})
 }

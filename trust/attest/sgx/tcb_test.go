@@ -55,14 +55,26 @@ func TestStatus(t *testing.T) {
 		"out of date, configuration": {func(s *scene) { s.status(attest.OutOfDateConfigurationNeeded) }, attest.OutOfDateConfigurationNeeded, nil},
 		"revoked":                    {func(s *scene) { s.status(attest.Revoked) }, attest.Revoked, nil},
 		"QE out of date":             {func(s *scene) { s.spec(oldQE) }, attest.OutOfDate, []string{"INTEL-SA-00003"}},
-		"QE out of date, SW hardening": {func(s *scene) { s.spec(oldQE); s.status(attest.SWHardeningNeeded) },
-			attest.OutOfDate, []string{"INTEL-SA-00003"}},
-		"QE out of date, configuration": {func(s *scene) { s.spec(oldQE); s.status(attest.ConfigurationNeeded) },
-			attest.OutOfDateConfigurationNeeded, []string{"INTEL-SA-00003"}},
-		"QE out of date, configuration, SW": {func(s *scene) { s.spec(oldQE); s.status(attest.ConfigurationAndSWHardeningNeeded) },
-			attest.OutOfDateConfigurationNeeded, []string{"INTEL-SA-00003"}},
-		"QE out of date, revoked": {func(s *scene) { s.spec(oldQE); s.status(attest.Revoked) },
-			attest.Revoked, []string{"INTEL-SA-00003"}},
+		"QE out of date, SW hardening": {
+			func(s *scene) { s.spec(oldQE); s.status(attest.SWHardeningNeeded) },
+			attest.OutOfDate,
+			[]string{"INTEL-SA-00003"},
+		},
+		"QE out of date, configuration": {
+			func(s *scene) { s.spec(oldQE); s.status(attest.ConfigurationNeeded) },
+			attest.OutOfDateConfigurationNeeded,
+			[]string{"INTEL-SA-00003"},
+		},
+		"QE out of date, configuration, SW": {
+			func(s *scene) { s.spec(oldQE); s.status(attest.ConfigurationAndSWHardeningNeeded) },
+			attest.OutOfDateConfigurationNeeded,
+			[]string{"INTEL-SA-00003"},
+		},
+		"QE out of date, revoked": {
+			func(s *scene) { s.spec(oldQE); s.status(attest.Revoked) },
+			attest.Revoked,
+			[]string{"INTEL-SA-00003"},
+		},
 		"QE revoked":              {func(s *scene) { s.revokedQE() }, attest.Revoked, []string{"INTEL-SA-00003"}},
 		"QE revoked, out of date": {func(s *scene) { s.revokedQE(); s.status(attest.OutOfDate) }, attest.Revoked, []string{"INTEL-SA-00003"}},
 		"both out of date": {func(s *scene) {
@@ -82,18 +94,26 @@ func TestStatus(t *testing.T) {
 			s.tcb(func(t *attesttest.TCBInfo) { t.TCBLevels[0].TCB.TDX = attesttest.Components([16]uint8{6, 0, 3}) })
 		}, attest.OutOfDate, []string{"INTEL-SA-00001"}},
 		"module 01": {func(s *scene) { s.tdx(); s.spec(module(6, 1, 3)) }, attest.UpToDate, nil},
-		"module 03, below the platform's first component": {func(s *scene) { s.tdx(); s.spec(module(3, 3, 3)) },
-			attest.UpToDate, nil},
+		"module 03, below the platform's first component": {
+			func(s *scene) { s.tdx(); s.spec(module(3, 3, 3)) },
+			attest.UpToDate, nil,
+		},
 		"module 01 out of date": {func(s *scene) { s.tdx(); s.spec(module(5, 1, 3)) }, attest.OutOfDate, []string{"INTEL-SA-00002"}},
-		"module 01 out of date, configuration": {func(s *scene) { s.tdx(); s.spec(module(5, 1, 3)); s.status(attest.ConfigurationNeeded) },
-			attest.OutOfDateConfigurationNeeded, []string{"INTEL-SA-00002"}},
+		"module 01 out of date, configuration": {
+			func(s *scene) { s.tdx(); s.spec(module(5, 1, 3)); s.status(attest.ConfigurationNeeded) },
+			attest.OutOfDateConfigurationNeeded,
+			[]string{"INTEL-SA-00002"},
+		},
 		"module 01 revoked": {func(s *scene) {
 			s.tdx()
 			s.spec(module(5, 1, 3))
 			s.tcb(func(t *attesttest.TCBInfo) { t.TDXModuleIdentities[1].TCBLevels[1].TCBStatus = string(attest.Revoked) })
 		}, attest.Revoked, []string{"INTEL-SA-00002"}},
-		"module and QE out of date": {func(s *scene) { s.tdx(); s.spec(module(5, 1, 3)); s.spec(oldQE) },
-			attest.OutOfDate, []string{"INTEL-SA-00002", "INTEL-SA-00003"}},
+		"module and QE out of date": {
+			func(s *scene) { s.tdx(); s.spec(module(5, 1, 3)); s.spec(oldQE) },
+			attest.OutOfDate,
+			[]string{"INTEL-SA-00002", "INTEL-SA-00003"},
+		},
 		"report 1.5": {func(s *scene) { s.tdx(); s.version = 5; s.spec(attesttest.V15) }, attest.UpToDate, nil},
 		"report 1.5, module changed since": {func(s *scene) {
 			s.tdx()
