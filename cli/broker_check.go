@@ -55,7 +55,7 @@ func (a *app) newBrokerCheckCommand() *cobra.Command {
 		Short:   "Say what a program would get under a policy, and why not",
 		Long:    brokerCheckLong,
 		Example: brokerCheckExample,
-		Args:    policyFiles(1, 1),
+		Args:    policyFiles(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opt.policy = args[0]
 			return a.brokerCheck(cmd.Context(), opt)

@@ -35,14 +35,14 @@ func (a *app) newBrokerPolicyCommand() *cobra.Command {
 	return cmd
 }
 
-// policyFiles demands from least to most files.
-func policyFiles(least, most int) cobra.PositionalArgs {
+// policyFiles demands a file, and takes up to most.
+func policyFiles(most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if n := len(args); n >= least && n <= most {
+		if n := len(args); n >= 1 && n <= most {
 			return nil
 		}
 		what := "one policy"
-		if most > least {
+		if most > 1 {
 			what = "a policy, or two: the one before and the new one"
 		}
 		return inputError(fmt.Sprintf("%q says more", cmd.CommandPath()+" --help"), "name %s, not %d", what, len(args))
@@ -66,7 +66,7 @@ func (a *app) newPolicyShowCommand() *cobra.Command {
 among them. It is what is hashed, and nothing in it is hidden: control and
 bidirectional characters are escaped. "-" is standard input.`,
 		Example: "  cloister broker policy show policy.yaml",
-		Args:    policyFiles(1, 1),
+		Args:    policyFiles(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.readPolicy(args[0])
 			if err != nil {
@@ -89,7 +89,7 @@ func (a *app) newPolicyHashCommand() *cobra.Command {
 		Short:   "Print the hash of a policy",
 		Long:    `Print the SHA-256 of what "cloister broker policy show" prints: what the next version names as previous.`,
 		Example: "  cloister broker policy hash policy.yaml",
-		Args:    policyFiles(1, 1),
+		Args:    policyFiles(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.readPolicy(args[0])
 			if err != nil {
@@ -136,7 +136,7 @@ func (a *app) newPolicyDiffCommand() *cobra.Command {
 		Short:   "Print the difference that owners sign",
 		Long:    policyDiffLong,
 		Example: "  cloister broker policy diff old.yaml new.yaml",
-		Args:    policyFiles(1, 2),
+		Args:    policyFiles(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := a.readChange(args)
 			if err != nil {
@@ -229,7 +229,7 @@ func (a *app) newPolicySignCommand() *cobra.Command {
 		Short:   "Sign a change of a policy",
 		Long:    policySignLong,
 		Example: "  cloister broker policy sign old.yaml new.yaml --key ~/.ssh/id_ed25519 -o hospital-a.sig",
-		Args:    policyFiles(1, 2),
+		Args:    policyFiles(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := a.readChange(args)
 			if err != nil {
@@ -357,7 +357,7 @@ func (a *app) newPolicyCheckCommand() *cobra.Command {
 		Short:   "Check a policy, and whether a change has its signatures",
 		Long:    policyCheckLong,
 		Example: "  cloister broker policy check old.yaml new.yaml -s hospital-a.sig -s hospital-b.sig",
-		Args:    policyFiles(1, 2),
+		Args:    policyFiles(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && len(files) == 0 {
 				return a.checkPolicy(args[0])

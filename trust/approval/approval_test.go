@@ -20,17 +20,17 @@ import (
 )
 
 // pemKey is a new Ed25519 key in PEM, both halves.
-func pemKey(t testing.TB) (private, public []byte) {
-	t.Helper()
+func pemKey(tb testing.TB) (private, public []byte) {
+	tb.Helper()
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return pemOf(t, "PRIVATE KEY", key), pemOf(t, "PUBLIC KEY", pub)
+	return pemOf(tb, "PRIVATE KEY", key), pemOf(tb, "PUBLIC KEY", pub)
 }
 
-func pemOf(t testing.TB, kind string, key any) []byte {
-	t.Helper()
+func pemOf(tb testing.TB, kind string, key any) []byte {
+	tb.Helper()
 	var der []byte
 	var err error
 	if kind == "PUBLIC KEY" {
@@ -39,17 +39,17 @@ func pemOf(t testing.TB, kind string, key any) []byte {
 		der, err = x509.MarshalPKCS8PrivateKey(key)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
 // opensshKey is a new Ed25519 key in the form of OpenSSH.
-func opensshKey(t testing.TB, passphrase string) []byte {
-	t.Helper()
+func opensshKey(tb testing.TB, passphrase string) []byte {
+	tb.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var block *pem.Block
 	if passphrase == "" {
@@ -58,7 +58,7 @@ func opensshKey(t testing.TB, passphrase string) []byte {
 		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "comment", []byte(passphrase))
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(block)
 }

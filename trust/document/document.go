@@ -60,7 +60,6 @@ type field struct {
 
 func (f *field) required() bool  { return f.Tag.Get("rule") == "required" }
 func (f *field) preset() string  { return f.Tag.Get("default") }
-func (f *field) optional() bool  { return !f.required() && f.preset() == "" }
 func (f *field) isStruct() bool  { return f.Type.Kind() == reflect.Struct && !isText(f.Type) }
 func (f *field) isPointer() bool { return f.Type.Kind() == reflect.Pointer }
 
@@ -68,7 +67,7 @@ func (f *field) isPointer() bool { return f.Type.Kind() == reflect.Pointer }
 // is that of the canonical form.
 func fieldsOf(t reflect.Type) []field {
 	if known, ok := fieldCache.Load(t); ok {
-		return known.([]field) //nolint:errcheck // nothing else is in it
+		return known.([]field)
 	}
 	var all []field
 	for _, f := range reflect.VisibleFields(t) {
@@ -101,8 +100,9 @@ func isLeaf(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Bool, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return true
+	default:
+		return isText(t)
 	}
-	return isText(t)
 }
 
 // isSet reports whether a value of the type is a list of scalars.
@@ -113,7 +113,7 @@ func isSet(t reflect.Type) bool {
 // formOf is the form of a leaf's text.
 func formOf(t reflect.Type) Form {
 	if isText(t) {
-		return reflect.Zero(t).Interface().(Text).Form() //nolint:errcheck // isText says that it is one
+		return reflect.Zero(t).Interface().(Text).Form()
 	}
 	switch t.Kind() {
 	case reflect.Bool:

@@ -469,8 +469,9 @@ func setLeaf(v reflect.Value, text string) error {
 		}
 		v.SetUint(n)
 		return nil
+	default:
+		panic(fmt.Sprintf("a document cannot have a %v", v.Type()))
 	}
-	panic(fmt.Sprintf("a document cannot have a %v", v.Type()))
 }
 
 // check asks the Checkers, the outermost last, since it may count on the others.

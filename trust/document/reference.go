@@ -45,7 +45,7 @@ func (r *reference) structure(path string, t reflect.Type) {
 	var parts []part
 	for _, f := range fieldsOf(t) {
 		at := strings.TrimPrefix(path+"."+f.name, ".")
-		text, inner := r.value(f.Type, f.name)
+		text, inner := r.value(f.Type)
 		switch {
 		case f.required():
 			text += ", required"
@@ -67,7 +67,7 @@ func (r *reference) structure(path string, t reflect.Type) {
 }
 
 // value says what a field holds, and which struct is in it.
-func (r *reference) value(t reflect.Type, name string) (string, reflect.Type) {
+func (r *reference) value(t reflect.Type) (string, reflect.Type) {
 	switch {
 	case isText(t):
 		if !r.seen[t] {
@@ -78,11 +78,11 @@ func (r *reference) value(t reflect.Type, name string) (string, reflect.Type) {
 	case isLeaf(t):
 		return formOf(t).Name, nil
 	case isSet(t):
-		text, _ := r.value(t.Elem(), name)
+		text, _ := r.value(t.Elem())
 		return "list of: " + text, nil
 	case t.Kind() == reflect.Map:
-		key, _ := r.value(t.Key(), name)
-		text, inner := r.value(t.Elem(), name)
+		key, _ := r.value(t.Key())
+		text, inner := r.value(t.Elem())
 		if inner != nil {
 			text = "see below"
 		}

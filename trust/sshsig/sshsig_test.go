@@ -20,11 +20,11 @@ import (
 
 const namespace = "policy-v1@cloister"
 
-func read(t testing.TB, name string) []byte {
-	t.Helper()
+func read(tb testing.TB, name string) []byte {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return text
 }
@@ -74,16 +74,16 @@ func TestOpenSSH(t *testing.T) {
 }
 
 // signers are keys of every type that can be signed with here.
-func signers(t testing.TB) map[string]ssh.Signer {
-	t.Helper()
+func signers(tb testing.TB) map[string]ssh.Signer {
+	tb.Helper()
 	all := make(map[string]ssh.Signer)
 	add := func(name string, key any, err error) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		s, err := ssh.NewSignerFromKey(key)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all[name] = s
 	}
@@ -98,7 +98,7 @@ func signers(t testing.TB) map[string]ssh.Signer {
 	for name, kind := range map[string]sktest.Kind{"sk-ed25519": sktest.Ed25519, "sk-ecdsa": sktest.ECDSA} {
 		token, err := sktest.New(kind)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all[name] = token
 	}

@@ -121,7 +121,7 @@ func (p *Policy) decide(claims *attest.Claims, common *checklist, only Name, now
 		w := p.Workloads[name]
 		l := &checklist{slices.Clone(common.checks)}
 		w.Program.identity(claims, l)
-		w.Program.state(claims, l, now)
+		w.Program.state(claims, l, now, p.dated(claims.Platform))
 		grants(w, l)
 		entries = append(entries, Entry{name, matched, l.checks})
 		if last := len(entries) - 1; failures(l.checks) < failures(entries[best].Checks) {
@@ -173,11 +173,23 @@ func (p *Policy) platform(claims *attest.Claims, l *checklist, now time.Time) {
 	case attest.TDX:
 		p.Platforms.TDX.appraise(claims, l, now)
 	case attest.SNP:
-		s := p.Platforms.SNP
-		if !s.InsecureNoRevocation {
-			collateralAge(claims, l, now, s.MaxAge, s.Grace)
+		if p.dated(attest.SNP) {
+			collateralAge(claims, l, now, p.Platforms.SNP.MaxAge, p.Platforms.SNP.Grace)
 		}
 	case attest.InsecureNone:
+	}
+}
+
+// dated reports whether the age of collateral counts: nothing of insecure-none is
+// dated, and of SNP nothing but the revocation list.
+func (p *Policy) dated(platform attest.Platform) bool {
+	switch platform {
+	case attest.InsecureNone:
+		return false
+	case attest.SNP:
+		return p.Platforms.SNP == nil || !p.Platforms.SNP.InsecureNoRevocation
+	default:
+		return true
 	}
 }
 
@@ -195,10 +207,10 @@ func whole(c *attest.Claims) bool {
 	return n == 1 && there[c.Platform]
 }
 
-func (i *IntelPlatform) appraise(claims *attest.Claims, l *checklist, now time.Time) {
-	l.check("platform evaluation number", claims.TCB.EvaluationNumber >= i.MinEvaluationNumber,
-		"the collateral has number %d; the platform's rules want at least %d", claims.TCB.EvaluationNumber, i.MinEvaluationNumber)
-	collateralAge(claims, l, now, i.MaxAge, i.Grace)
+func (p *IntelPlatform) appraise(claims *attest.Claims, l *checklist, now time.Time) {
+	l.check("platform evaluation number", claims.TCB.EvaluationNumber >= p.MinEvaluationNumber,
+		"the collateral has number %d; the platform's rules want at least %d", claims.TCB.EvaluationNumber, p.MinEvaluationNumber)
+	collateralAge(claims, l, now, p.MaxAge, p.Grace)
 }
 
 func collateralAge(claims *attest.Claims, l *checklist, now time.Time, maxAge, grace Duration) {
@@ -229,20 +241,19 @@ func stamp(t time.Time) string {
 }
 
 // state checks what belongs to the machine and not to the program's identity.
-func (p *Program) state(claims *attest.Claims, l *checklist, now time.Time) {
+// dated says that the age of collateral counts.
+func (p *Program) state(claims *attest.Claims, l *checklist, now time.Time, dated bool) {
 	l.check("debug", !claims.Debug || p.InsecureDebug, "debug is %t and %s", claims.Debug, permitted(p.InsecureDebug, "insecure-debug"))
 	p.machine(claims, l)
-	switch claims.Platform {
-	case attest.InsecureNone:
-		return
-	case attest.SNP:
-		// The versions of the firmware are compared one by one (snp.go); a status
-		// counts if the verifier gives one.
-		if claims.TCB.Status == "" {
-			return
-		}
+	// AMD gives no status: the versions of the firmware are compared one by one
+	// (snp.go). If a verifier gives one all the same, it counts.
+	if claims.Platform != attest.InsecureNone && (claims.Platform != attest.SNP || claims.TCB.Status != "") {
+		p.TCB.appraise(claims, l)
 	}
-	p.TCB.appraise(claims, l, now)
+	if dated {
+		got := claims.TCB
+		l.check("collateral age", fresh(got.Issued, now, p.TCB.MaxAge), "%s", ageDetail(got.Issued, now, p.TCB.MaxAge))
+	}
 }
 
 func permitted(is bool, field string) string {
@@ -268,7 +279,7 @@ func machine(claims *attest.Claims, machines []Machine, anyMachine bool, l *chec
 	}
 }
 
-func (t *TCB) appraise(claims *attest.Claims, l *checklist, now time.Time) {
+func (t *TCB) appraise(claims *attest.Claims, l *checklist) {
 	got := claims.TCB
 	l.check("tcb status", slices.Contains(t.Statuses, Status(got.Status)),
 		"the status is %s; accepted are %s", document.Quote(string(got.Status)), join(t.Statuses))
@@ -285,9 +296,6 @@ func (t *TCB) appraise(claims *attest.Claims, l *checklist, now time.Time) {
 	}
 	l.check("evaluation number", got.EvaluationNumber >= t.MinEvaluationNumber,
 		"the collateral has number %d; at least %d is wanted", got.EvaluationNumber, t.MinEvaluationNumber)
-	if claims.Platform != attest.SNP || !got.Issued.IsZero() {
-		l.check("collateral age", fresh(got.Issued, now, t.MaxAge), "%s", ageDetail(got.Issued, now, t.MaxAge))
-	}
 }
 
 func join[T ~string](all []T) string {

@@ -16,24 +16,24 @@ import (
 )
 
 // signed is what the named people sign of a change.
-func signed(t testing.TB, c *Change, people ...string) []*approval.Signature {
-	t.Helper()
+func signed(tb testing.TB, c *Change, people ...string) []*approval.Signature {
+	tb.Helper()
 	all := make([]*approval.Signature, 0, len(people))
 	for _, p := range people {
-		s, err := key(t, p).Sign(rand.Reader, approval.ForPolicy, c.Statement())
+		s, err := key(tb, p).Sign(rand.Reader, approval.ForPolicy, c.Statement())
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all = append(all, s)
 	}
 	return all
 }
 
-func compare(t testing.TB, old, next *Policy) *Change {
-	t.Helper()
+func compare(tb testing.TB, old, next *Policy) *Change {
+	tb.Helper()
 	c, err := Compare(old, next)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }

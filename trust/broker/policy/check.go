@@ -283,6 +283,7 @@ func (p *Program) Check(path document.Path, refuse refuse) {
 	case !guest && p.Guest != nil:
 		refuse(path.Field("guest"), "is written, but %s has no guests", p.Platform)
 	}
+	p.checkTCB(path.Field("tcb"), refuse)
 	if p.SGX != nil {
 		checkAttributes(path.Field("sgx"), p.SGX.Attributes, p.SGX.MiscSelect, p.InsecureDebug, refuse)
 	}
@@ -293,6 +294,19 @@ func (p *Program) Check(path document.Path, refuse refuse) {
 		p.SNP.checkPolicy(path.Field("snp"), p.InsecureDebug, refuse)
 	}
 	checkMachines(path, p.Machines, p.AnyMachine, refuse)
+}
+
+// checkTCB refuses rules that would look like rules and be none: only Intel has
+// statuses, advisories and evaluation numbers.
+func (p *Program) checkTCB(path document.Path, refuse refuse) {
+	platform := attest.Platform(p.Platform)
+	if platform != attest.SNP && platform != attest.InsecureNone {
+		return
+	}
+	usual := len(p.TCB.Statuses) == 1 && p.TCB.Statuses[0] == Status(attest.UpToDate)
+	if !usual || len(p.TCB.Advisories) > 0 || p.TCB.MinEvaluationNumber > 0 {
+		refuse(path, "says something of statuses, advisories or evaluation numbers, which %s has not", p.Platform)
+	}
 }
 
 // Check implements document.Checker.

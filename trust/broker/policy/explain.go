@@ -58,7 +58,7 @@ func (p *Policy) Explain(claims *attest.Claims, frozen []Name, now time.Time) *E
 		matched := false
 		if common.passed() {
 			matched = program.identity(claims, l)
-			program.state(claims, l, now)
+			program.state(claims, l, now, p.dated(claims.Platform))
 		}
 		e.Entries = append(e.Entries, Explained{Kind: kind, Name: name, Matched: matched, Accepted: l.passed(), Checks: l.checks})
 		e.Accepted = e.Accepted || l.passed()

@@ -92,7 +92,7 @@ func checkZeros(l *checklist, name string, got attest.Hex) {
 }
 
 func (s *SGX) identity(c *attest.SGXClaims, l *checklist) bool {
-	matched := false
+	var matched bool
 	if s.Signer != nil {
 		matched = l.check("mrsigner", sameBytes(s.Signer.MRSigner, c.MRSigner), "is %s, wanted %x", c.MRSigner, s.Signer.MRSigner[:])
 		matched = l.check("isv prod id", c.ISVProdID == s.Signer.ISVProdID, "is %d, wanted %d", c.ISVProdID, s.Signer.ISVProdID) && matched

@@ -96,6 +96,7 @@ func (m *mutator) leaf(name string, at place) {
 			m.add(name+" minus one", at, func(v reflect.Value) { v.SetUint(v.Uint() - 1) })
 		}
 		return
+	default:
 	}
 	for i := range samples(m.t, v.Type()) {
 		sample := m.sample(v.Type(), i)

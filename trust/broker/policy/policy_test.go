@@ -19,47 +19,47 @@ import (
 var update = flag.Bool("update", false, "write the files that tests compare with")
 
 // full is a policy with every field that there is.
-func full(t testing.TB) *Policy {
-	t.Helper()
-	return parse(t, fullText(t))
+func full(tb testing.TB) *Policy {
+	tb.Helper()
+	return parse(tb, fullText(tb))
 }
 
-func fullText(t testing.TB) string {
-	t.Helper()
+func fullText(tb testing.TB) string {
+	tb.Helper()
 	text, err := os.ReadFile("testdata/full.yaml")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(text)
 }
 
-func parse(t testing.TB, text string) *Policy {
-	t.Helper()
+func parse(tb testing.TB, text string) *Policy {
+	tb.Helper()
 	p, err := Parse("policy.yaml", []byte(text))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
 
 // key is a private key of a person in testdata/full.yaml.
-func key(t testing.TB, name string) *approval.PrivateKey {
-	t.Helper()
+func key(tb testing.TB, name string) *approval.PrivateKey {
+	tb.Helper()
 	seed := sha256.Sum256([]byte(name))
 	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(seed[:]))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	k, err := approval.NewPrivateKey(signer)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
 // successor is a version after p, changed by edit.
-func successor(t testing.TB, p *Policy, edit func(*Policy)) *Policy {
-	t.Helper()
+func successor(tb testing.TB, p *Policy, edit func(*Policy)) *Policy {
+	tb.Helper()
 	next := clone(p)
 	next.Version, next.Previous = p.Version+1, p.Hash()
 	if edit != nil {
@@ -312,6 +312,25 @@ func TestGuestMustBeMeasured(t *testing.T) {
 		err := document.Validate("policy.yaml", p)
 		if want := string(name) + "].guest: is missing"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %s", err, want)
+		}
+	}
+}
+
+// TestTCBOfAMD: a rule that no evidence could be compared with is refused, so
+// that nobody counts on it.
+func TestTCBOfAMD(t *testing.T) {
+	t.Parallel()
+	for _, name := range []Name{"guest-snp", "laptop"} {
+		for _, edit := range []func(*TCB){
+			func(r *TCB) { r.MinEvaluationNumber = 1 },
+			func(r *TCB) { r.Advisories = []Advisory{"X"} },
+			func(r *TCB) { r.Statuses = []Status{"OutOfDate"} },
+		} {
+			p := full(t)
+			edit(&p.Workloads[name].TCB)
+			if err := document.Validate("policy.yaml", p); err == nil || !strings.Contains(err.Error(), "].tcb: says something of statuses") {
+				t.Errorf("%s: error is %v", name, err)
+			}
 		}
 	}
 }

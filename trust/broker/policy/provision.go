@@ -13,13 +13,13 @@ import (
 type Handshake struct {
 	// Runs is how often the entry was used before.
 	Runs uint64
-	// DataSet is what the register has of the entry's key; see Provisioning.
+	// DataSet is what the register has of the entry's key; see ProvisioningOf.
 	DataSet *DataSet
 	// Frozen are the owners who froze their keys by a statement of their own.
 	Frozen []Name
 }
 
-// Provisioning is the entry of gramine-provisioning with a measurement. The
+// ProvisioningOf is the entry of gramine-provisioning with a measurement. The
 // caller takes from it which data set to look up, and counts its runs.
 func (p *Policy) ProvisioningOf(claims *attest.Claims) (Name, *Provision) {
 	if claims.Platform == attest.SGX && claims.SGX != nil {
@@ -43,7 +43,7 @@ func (p *Policy) AppraiseProvisioning(claims *attest.Claims, ask *Handshake, now
 		return &Decision{Checks: l.checks}
 	}
 	one.program().identity(claims, l)
-	one.program().state(claims, l, now)
+	one.program().state(claims, l, now, true)
 	l.check("runs", ask.Runs < one.MaxRuns, "the entry was used %d times; it may be %d times", ask.Runs, one.MaxRuns)
 	if one.Secret != "" {
 		p.owner(one.Secret, ask.Frozen, l)
@@ -84,7 +84,7 @@ func (p *Policy) AppraiseBroker(claims *attest.Claims, now time.Time) *Decision 
 		l := &checklist{slices.Clone(common.checks)}
 		program := p.BrokerPrograms[name]
 		matched := program.identity(claims, l)
-		program.state(claims, l, now)
+		program.state(claims, l, now, p.dated(claims.Platform))
 		if l.passed() {
 			return &Decision{Allowed: true, Workload: name, Checks: l.checks}
 		}

@@ -226,14 +226,19 @@ func hexForm(n int) document.Form {
 	return document.Form{Name: strconv.Itoa(n) + " bytes", Pattern: fmt.Sprintf("^[0-9a-f]{%d}$", 2*n), Number: true}
 }
 
-// Measurements of the sizes that the platforms use. The zero value is that of
-// a field which was not set when the program was built or started.
-type (
-	Bytes16 [16]byte
-	Bytes32 [32]byte
-	Bytes48 [48]byte
-	Bytes64 [64]byte
-)
+// Bytes16 is a measurement or a configuration of 16 bytes, as those below are of
+// others. The zero value is that of a field which was not set when the program
+// was built or started.
+type Bytes16 [16]byte
+
+// Bytes32 is one of 32 bytes.
+type Bytes32 [32]byte
+
+// Bytes48 is one of 48 bytes.
+type Bytes48 [48]byte
+
+// Bytes64 is one of 64 bytes.
+type Bytes64 [64]byte
 
 // MarshalText implements encoding.TextMarshaler.
 func (b Bytes16) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, b[:]), nil }
