@@ -14,7 +14,9 @@ import (
 	"cloister/durable"
 	"cloister/engine/dataset/read"
 	"cloister/engine/parallel"
+	"cloister/trust/approval"
 	"cloister/trust/attest"
+	"cloister/trust/broker/policy"
 )
 
 // Exit codes of the program.
@@ -89,7 +91,7 @@ func exitCode(err error) int {
 		return ExitInterrupted
 	case errors.As(err, &own):
 		return own.Code
-	case errors.Is(err, attest.ErrRefused):
+	case errors.Is(err, attest.ErrRefused), errors.Is(err, policy.ErrRefused), errors.Is(err, approval.ErrRefused):
 		return ExitRefused
 	case errors.As(err, &network):
 		return ExitNetwork
