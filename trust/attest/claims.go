@@ -99,6 +99,10 @@ type SNPClaims struct {
 	CurrentTCB      uint64 `json:"current_tcb"`
 	LaunchTCB       uint64 `json:"launch_tcb"`
 	Product         string `json:"product"` // such as Milan
+	// SigningKey is VCEK, the chip's, or VLEK, one that AMD gave a cloud provider.
+	SigningKey string `json:"signing_key"`
+	// MigrationAgent says that the report names one, which can move the guest.
+	MigrationAgent bool `json:"migration_agent"`
 }
 
 // InsecureNoneClaims are what insecure-none says, none of which is protected.

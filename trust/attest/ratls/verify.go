@@ -1,0 +1,152 @@
+package ratls
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloister/trust/attest"
+)
+
+// Verifier verifies RA-TLS certificates.
+type Verifier struct {
+	quotes []attest.Verifier
+	now    func() time.Time
+}
+
+// NewVerifier returns a verifier that leaves quotes to those for their platforms,
+// without any of which every certificate is refused. Now is the clock; nil means
+// time.Now.
+func NewVerifier(now func() time.Time, quotes ...attest.Verifier) *Verifier {
+	if now == nil {
+		now = time.Now
+	}
+	return &Verifier{quotes, now}
+}
+
+// The names of the checks that are made besides those of the quote.
+const (
+	checkCertificate = "certificate"
+	checkBinding     = "key binding"
+)
+
+// Verify verifies a certificate in DER: its signature, its quote, and that the
+// quote vouches for its key. It returns errors as attest.Verifier does.
+func (v *Verifier) Verify(ctx context.Context, der []byte) (*attest.Verification, error) {
+	c, err := Parse(der)
+	if err != nil {
+		return refused(nil, checkCertificate, err)
+	}
+	return v.VerifyParsed(ctx, c)
+}
+
+// VerifyParsed is Verify for a certificate that was parsed already.
+func (v *Verifier) VerifyParsed(ctx context.Context, c *Certificate) (*attest.Verification, error) {
+	if err := v.certificate(c); err != nil {
+		return refused(nil, checkCertificate, err)
+	}
+	quotes, err := v.of(c.Evidence.Platform)
+	if err != nil {
+		return refused(nil, checkCertificate, err)
+	}
+	own := attest.Check{
+		Name: checkCertificate, Passed: true,
+		Detail: fmt.Sprintf("self-signed, %s form, valid until %s", c.Form, c.X509.NotAfter.UTC().Format(time.DateOnly)),
+	}
+	found, err := quotes.Verify(ctx, &c.Evidence)
+	if found == nil {
+		found = new(attest.Verification)
+	}
+	found.Checks = append([]attest.Check{own}, found.Checks...)
+	if err != nil {
+		return found, err
+	}
+	if !found.Claims.ReportData.Equal(c.Want) {
+		return refused(found, checkBinding, fmt.Errorf("the quote vouches for another key: its report data are %x, not %x", found.Claims.ReportData, c.Want))
+	}
+	found.Checks = append(found.Checks, attest.Check{Name: checkBinding, Passed: true, Detail: "the quote vouches for the certificate's key"})
+	return found, nil
+}
+
+func refused(v *attest.Verification, name string, err error) (*attest.Verification, error) {
+	if v == nil {
+		v = new(attest.Verification)
+	}
+	v.Checks = append(v.Checks, attest.Check{Name: name, Detail: err.Error()})
+	return v, fmt.Errorf("%w: %s: %w", attest.ErrRefused, name, err)
+}
+
+func (v *Verifier) of(p attest.Platform) (attest.Verifier, error) {
+	for _, q := range v.quotes {
+		if q.Platform() == p {
+			return q, nil
+		}
+	}
+	return nil, fmt.Errorf("quotes of %s are not accepted", p)
+}
+
+// certificate checks what a certificate says of itself. That it is self-signed
+// binds its names and dates to its key.
+func (v *Verifier) certificate(c *Certificate) error {
+	if err := c.checkKey(); err != nil {
+		return err
+	}
+	x, now := c.X509, v.now()
+	if err := x.CheckSignature(x.SignatureAlgorithm, x.RawTBSCertificate, x.Signature); err != nil {
+		return fmt.Errorf("it was not signed by its own key: %w", err)
+	}
+	switch {
+	case now.Before(x.NotBefore):
+		return fmt.Errorf("it is not valid before %s", x.NotBefore.UTC().Format(time.RFC3339))
+	case now.After(x.NotAfter):
+		return fmt.Errorf("it expired on %s", x.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Accept appraises a verified certificate, and returns an error to end the
+// connection.
+type Accept func(ctx context.Context, v *attest.Verification) error
+
+// errNoAccept keeps a forgotten policy from meaning that any program will do.
+var errNoAccept = errors.New("no rule says which programs are accepted")
+
+// Require returns a copy of a server's or client's configuration that demands an
+// RA-TLS certificate of the peer, in place of one of an authority, and that accept
+// approves of it. Sessions are never resumed: each connection shows evidence. The
+// context bounds verification.
+func (v *Verifier) Require(ctx context.Context, config *tls.Config, accept Accept) (*tls.Config, error) {
+	if accept == nil {
+		return nil, errNoAccept
+	}
+	c := new(tls.Config)
+	if config != nil {
+		c = config.Clone()
+	}
+	c.MinVersion = tls.VersionTLS13
+	c.SessionTicketsDisabled = true
+	c.ClientSessionCache = nil
+	c.ClientAuth = tls.RequireAnyClientCert
+	c.InsecureSkipVerify = true // no authority: VerifyConnection does what is skipped
+	before := c.VerifyConnection
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if before != nil {
+			if err := before(state); err != nil {
+				return err
+			}
+		}
+		if len(state.PeerCertificates) == 0 {
+			return fmt.Errorf("%w: %w", attest.ErrRefused, ErrNoQuote)
+		}
+		found, err := v.Verify(ctx, state.PeerCertificates[0].Raw)
+		if err != nil {
+			return err
+		}
+		return accept(ctx, found)
+	}
+	// Called per connection, it would replace all of the above.
+	c.GetConfigForClient = nil
+	return c, nil
+}
