@@ -1,0 +1,294 @@
+package audit
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"cloister/trust/broker/store"
+)
+
+// The buckets of the store that the log uses.
+const (
+	// bucketEntries has, under the entry's index as 8 bytes big-endian, the
+	// number of hashes that the entry completed, these hashes from the leaf's
+	// up, and the entry's line.
+	bucketEntries = "audit"
+	bucketHead    = "audit.head"
+	keyWitnessed  = "witnessed" // the newest Witnessed, as JSON
+)
+
+// Options are what a log needs.
+type Options struct {
+	// Signer signs checkpoints. Its name is the log's origin.
+	Signer note.Signer
+	// Verifier is of the same key.
+	Verifier note.Verifier
+	// Quorum co-signs.
+	Quorum Quorum
+	// Now is the broker's time, for entries that have none.
+	Now func() time.Time
+	// OnWitnessed is called in the transaction that stores a co-signed
+	// checkpoint. An error, such as of a clock that is wrong, keeps what waits
+	// for the checkpoint from taking effect.
+	OnWitnessed func(*store.Tx, *Witnessed) error
+	// Heartbeat is how often a checkpoint is co-signed even if nothing
+	// happens, so that the witnesses' time stays known. Zero is never.
+	Heartbeat time.Duration
+	Logger    *slog.Logger
+}
+
+// Log is the audit log in a store. It is safe for concurrent use.
+type Log struct {
+	st   *store.Store
+	opts Options
+	log  *slog.Logger
+
+	wake chan struct{}
+
+	mu        sync.Mutex
+	witnessed *Witnessed // nil before the first
+	waiters   map[*waiter]struct{}
+	last      error // of the last round, if it failed
+}
+
+// Open opens the log of a store, which is empty at first, and checks that it
+// still is what the last co-signed checkpoint says.
+func Open(st *store.Store, opts Options) (*Log, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Signer.Name() != opts.Verifier.Name() || opts.Signer.KeyHash() != opts.Verifier.KeyHash() {
+		return nil, fmt.Errorf("audit log %s: signer and verifier are of different keys", opts.Signer.Name())
+	}
+	l := &Log{st: st, opts: opts, log: opts.Logger, wake: make(chan struct{}, 1), waiters: map[*waiter]struct{}{}}
+	err := st.View(func(tx *store.Tx) error {
+		size, err := l.size(tx)
+		if err != nil {
+			return err
+		}
+		text, ok := tx.Get(bucketHead, keyWitnessed)
+		if !ok {
+			return nil
+		}
+		l.witnessed = new(Witnessed)
+		if err := json.Unmarshal(text, l.witnessed); err != nil {
+			return fmt.Errorf("the last checkpoint does not decode: %w: %w", err, ErrTampered)
+		}
+		c, _, err := OpenCheckpoint([]byte(l.witnessed.Note), opts.Verifier)
+		if err != nil {
+			return err
+		}
+		l.witnessed.Checkpoint = *c
+		if c.Size > size {
+			return fmt.Errorf("it has %d entries and a checkpoint of %d: %w", size, c.Size, ErrTampered)
+		}
+		root, err := tlog.TreeHash(c.Size, hashes(tx))
+		if err != nil {
+			return err
+		}
+		if root != c.Root {
+			return fmt.Errorf("its first %d entries are not those of the last checkpoint: %w", c.Size, ErrTampered)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audit log %s: %w", opts.Signer.Name(), err)
+	}
+	return l, nil
+}
+
+// Origin is the log's name in its checkpoints.
+func (l *Log) Origin() string { return l.opts.Signer.Name() }
+
+// size is the number of entries that a transaction sees.
+func (l *Log) size(tx *store.Tx) (int64, error) {
+	key, _, ok := tx.Last(bucketEntries)
+	if !ok {
+		return 0, nil
+	}
+	size := int64(tx.Len(bucketEntries))
+	if len(key) != 8 || int64(binary.BigEndian.Uint64([]byte(key))) != size-1 {
+		return 0, fmt.Errorf("entries are missing between the first and the last: %w", ErrTampered)
+	}
+	return size, nil
+}
+
+// Size is the number of entries on disk.
+func (l *Log) Size() (size int64, err error) {
+	err = l.st.View(func(tx *store.Tx) error {
+		size, err = l.size(tx)
+		return err
+	})
+	return size, err
+}
+
+func entryKey(index int64) string {
+	return string(binary.BigEndian.AppendUint64(nil, uint64(index)))
+}
+
+// record reads an entry's record.
+func record(tx *store.Tx, index int64) (sums, line []byte, err error) {
+	value, ok := tx.Get(bucketEntries, entryKey(index))
+	if !ok {
+		return nil, nil, fmt.Errorf("entry %d: %w", index, ErrNoEntry)
+	}
+	if len(value) == 0 || len(value) < 1+int(value[0])*tlog.HashSize || value[0] == 0 {
+		return nil, nil, fmt.Errorf("entry %d does not decode: %w", index, ErrTampered)
+	}
+	n := 1 + int(value[0])*tlog.HashSize
+	return value[1:n], value[n:], nil
+}
+
+// hashes reads the tree's hashes. That of a whole subtree was stored with the
+// last of its entries.
+func hashes(tx *store.Tx) tlog.HashReader {
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			level, n := tlog.SplitStoredHashIndex(index)
+			sums, _, err := record(tx, (n+1)<<level-1)
+			if err != nil {
+				return nil, err
+			}
+			if len(sums) < (level+1)*tlog.HashSize {
+				return nil, fmt.Errorf("entry %d lacks hashes: %w", (n+1)<<level-1, ErrTampered)
+			}
+			out[i] = tlog.Hash(sums[level*tlog.HashSize:])
+		}
+		return out, nil
+	})
+}
+
+// Append appends an entry in a transaction and returns its index. The entry is
+// there once the transaction is on disk, and takes effect once Wait returns.
+func (l *Log) Append(tx *store.Tx, e *Entry) (int64, error) {
+	index, err := l.size(tx)
+	if err != nil {
+		return 0, err
+	}
+	e.Version = Version
+	if e.Time.IsZero() {
+		e.Time = l.opts.Now()
+	}
+	e.Time = e.Time.UTC().Truncate(time.Microsecond)
+	line, err := e.line()
+	if err != nil {
+		return 0, err
+	}
+	sums, err := tlog.StoredHashes(index, line, hashes(tx))
+	if err != nil {
+		return 0, err
+	}
+	value := make([]byte, 0, 1+len(sums)*tlog.HashSize+len(line))
+	value = append(value, byte(len(sums)))
+	for _, h := range sums {
+		value = append(value, h[:]...)
+	}
+	if err := tx.Put(bucketEntries, entryKey(index), append(value, line...)); err != nil {
+		return 0, err
+	}
+	tx.OnCommit(l.notify)
+	return index, nil
+}
+
+func (l *Log) notify() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Entries calls fn with the lines of the entries on disk, from one index up to
+// but without another, or to the last if that is negative. It reads one constant
+// view of the log.
+func (l *Log) Entries(ctx context.Context, from, to int64, fn func(index int64, line []byte) error) error {
+	return l.st.View(func(tx *store.Tx) error {
+		have, err := l.size(tx)
+		if err != nil {
+			return err
+		}
+		if to < 0 {
+			to = have
+		}
+		if from < 0 || from > to || to > have {
+			return fmt.Errorf("entries %d up to %d, of %d: %w", from, to, have, ErrNoEntry)
+		}
+		for index := from; index < to; index++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			_, line, err := record(tx, index)
+			if err != nil {
+				return err
+			}
+			if err := fn(index, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// checkpoint is the checkpoint of the first size entries, or of all on disk if
+// size is negative.
+func (l *Log) checkpoint(tx *store.Tx, size int64) (*Checkpoint, error) {
+	have, err := l.size(tx)
+	if err != nil {
+		return nil, err
+	}
+	if size < 0 {
+		size = have
+	}
+	if size > have {
+		return nil, fmt.Errorf("a tree of %d entries, of %d: %w", size, have, ErrNoEntry)
+	}
+	root, err := tlog.TreeHash(size, hashes(tx))
+	if err != nil {
+		return nil, err
+	}
+	return &Checkpoint{Origin: l.Origin(), Size: size, Root: root}, nil
+}
+
+// ProveConsistency proves that the tree of the old size is the beginning of
+// that of the new one (RFC 6962 section 2.1.2). From nothing there is nothing to
+// prove.
+func (l *Log) ProveConsistency(oldSize, newSize int64) (proof tlog.TreeProof, err error) {
+	if oldSize < 0 || newSize < oldSize {
+		return nil, fmt.Errorf("a proof from %d to %d entries: %w", oldSize, newSize, ErrNoEntry)
+	}
+	if oldSize == 0 {
+		return nil, nil
+	}
+	err = l.st.View(func(tx *store.Tx) error {
+		if _, err := l.checkpoint(tx, newSize); err != nil {
+			return err
+		}
+		proof, err = tlog.ProveTree(newSize, oldSize, hashes(tx))
+		return err
+	})
+	return proof, err
+}
+
+// ProveInclusion proves that an entry is in the tree of a size (RFC 6962 section
+// 2.1.1).
+func (l *Log) ProveInclusion(index, size int64) (proof tlog.RecordProof, err error) {
+	if index < 0 || index >= size {
+		return nil, fmt.Errorf("entry %d in a tree of %d: %w", index, size, ErrNoEntry)
+	}
+	err = l.st.View(func(tx *store.Tx) error {
+		if _, err := l.checkpoint(tx, size); err != nil {
+			return err
+		}
+		proof, err = tlog.ProveRecord(size, index, hashes(tx))
+		return err
+	})
+	return proof, err
+}

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"syscall"
+)
+
+// file is what is written to.
+type file interface {
+	io.Writer
+	Sync() error
+	Truncate(size int64) error
+	Close() error
+}
+
+// fileSystem is what the store changes; reading goes to the system directly.
+type fileSystem interface {
+	// create makes a new file, or fails with fs.ErrExist.
+	create(path string) (file, error)
+	rename(from, to string) error
+	remove(path string) error
+	syncDir(dir string) error
+}
+
+// osFiles is the system's own.
+type osFiles struct{}
+
+func (osFiles) create(path string) (file, error) {
+	// Appending, so that after a truncation the next write lands at the end.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (osFiles) rename(from, to string) error { return os.Rename(from, to) }
+func (osFiles) remove(path string) error     { return os.Remove(path) }
+
+// syncDir makes the names in dir durable. Some file systems cannot sync a
+// directory and need not.
+func (osFiles) syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // only read
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+const (
+	journalPrefix  = "journal-"
+	snapshotPrefix = "snapshot-"
+	tempSuffix     = ".tmp"
+)
+
+// path is the path of a file of the store.
+func (s *Store) path(prefix string, generation uint64) string {
+	return filepath.Join(s.dir, fmt.Sprintf("%s%016d", prefix, generation))
+}
+
+var fileName = regexp.MustCompile(`^(journal-|snapshot-)([0-9]{16,20})(\.tmp)?$`)
+
+// listing is what files a directory has.
+type listing struct {
+	journals  []uint64 // ascending
+	snapshots []uint64 // ascending
+	temps     []uint64
+}
+
+func (l *listing) empty() bool { return len(l.journals) == 0 && len(l.snapshots) == 0 }
+
+// next is a generation that no file has.
+func (l *listing) next() uint64 {
+	next := uint64(1)
+	if n := len(l.journals); n > 0 {
+		next = l.journals[n-1] + 1
+	}
+	if n := len(l.snapshots); n > 0 {
+		next = max(next, l.snapshots[n-1]+1)
+	}
+	return next
+}
+
+func (s *Store) list() (*listing, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &listing{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := new(listing)
+	for _, e := range entries {
+		m := fileName.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		generation, err := strconv.ParseUint(m[2], 10, 63)
+		if err != nil || generation == 0 {
+			continue
+		}
+		switch {
+		case m[3] != "":
+			l.temps = append(l.temps, generation)
+		case m[1] == journalPrefix:
+			l.journals = append(l.journals, generation)
+		default:
+			l.snapshots = append(l.snapshots, generation)
+		}
+	}
+	slices.Sort(l.journals)
+	slices.Sort(l.snapshots)
+	return l, nil
+}
+
+// removeBefore removes the files that the snapshot of a generation replaces. It
+// tries all of them; what stays is removed the next time.
+func (s *Store) removeBefore(generation uint64) {
+	l, err := s.list()
+	if err != nil {
+		s.log.Warn("old files of the store stay", "store", s.dir, "error", err)
+		return
+	}
+	remove := func(prefix, suffix string, generations []uint64) {
+		for _, g := range generations {
+			if g >= generation {
+				continue
+			}
+			err := s.fs.remove(s.path(prefix, g) + suffix)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				s.log.Warn("an old file of the store stays", "store", s.dir, "error", err)
+			}
+		}
+	}
+	remove(snapshotPrefix, tempSuffix, l.temps)
+	remove(snapshotPrefix, "", l.snapshots)
+	remove(journalPrefix, "", l.journals)
+}
