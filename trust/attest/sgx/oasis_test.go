@@ -18,29 +18,29 @@ import (
 // oasisTime is when the collateral of testdata/oasis is valid.
 var oasisTime = time.Unix(1671497404, 0)
 
-func oasisFile(t testing.TB, name string) []byte {
-	t.Helper()
+func oasisFile(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", "oasis", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
 // oasis returns the real quote, with its collateral as endorsements.
-func oasis(t testing.TB) (*attest.Evidence, *sgx.Collateral) {
-	t.Helper()
-	chain := oasisFile(t, "tcb_info_v3_fmspc_00606A000000_certs.pem")
+func oasis(tb testing.TB) (*attest.Evidence, *sgx.Collateral) {
+	tb.Helper()
+	chain := oasisFile(tb, "tcb_info_v3_fmspc_00606A000000_certs.pem")
 	c := &sgx.Collateral{
-		TCBInfo: oasisFile(t, "tcb_info_v3_fmspc_00606A000000.json"), TCBInfoChain: chain,
-		QEIdentity: oasisFile(t, "qe_identity_v2.json"), QEIdentityChain: chain,
+		TCBInfo: oasisFile(tb, "tcb_info_v3_fmspc_00606A000000.json"), TCBInfoChain: chain,
+		QEIdentity: oasisFile(tb, "qe_identity_v2.json"), QEIdentityChain: chain,
 	}
 	endorsements, err := c.Endorsements()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &attest.Evidence{
-		Platform: attest.SGX, Quote: oasisFile(t, "quote_v3_ecdsa_p256_pck_chain.bin"), Endorsements: endorsements,
+		Platform: attest.SGX, Quote: oasisFile(tb, "quote_v3_ecdsa_p256_pck_chain.bin"), Endorsements: endorsements,
 	}, c
 }
 
@@ -116,19 +116,19 @@ func TestRealQuoteRefused(t *testing.T) {
 
 // wantRefused checks that exactly the named checks failed and that the error says
 // so.
-func wantRefused(t testing.TB, v *attest.Verification, err error, checks ...string) {
-	t.Helper()
+func wantRefused(tb testing.TB, v *attest.Verification, err error, checks ...string) {
+	tb.Helper()
 	if !errors.Is(err, attest.ErrRefused) {
-		t.Fatalf("error is %v, want a refusal by %q", err, checks)
+		tb.Fatalf("error is %v, want a refusal by %q", err, checks)
 	}
 	var got []string
 	for _, c := range v.Failed() {
 		got = append(got, c.Name)
 		if c.Detail == "" || !strings.Contains(err.Error(), c.Name+": "+c.Detail) {
-			t.Errorf("the error does not have the reason of check %q: %v", c.Name, err)
+			tb.Errorf("the error does not have the reason of check %q: %v", c.Name, err)
 		}
 	}
 	if diff := cmp.Diff(checks, got); diff != "" {
-		t.Errorf("failed checks (-want +got):\n%s%v", diff, err)
+		tb.Errorf("failed checks (-want +got):\n%s%v", diff, err)
 	}
 }

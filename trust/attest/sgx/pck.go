@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 )
 
 // PCK is what the SGX extension of a PCK certificate says of a machine
@@ -43,6 +44,11 @@ const (
 )
 
 var oidSGX = asn1.ObjectIdentifier{1, 2, 840, 113741, 1, 13, 1}
+
+// below returns an identifier below that of the extension.
+func below(i int) asn1.ObjectIdentifier {
+	return append(slices.Clone(oidSGX), i)
+}
 
 // sgxField is an item of the extension: an identifier below a known one, and a
 // value.
@@ -139,12 +145,14 @@ func ParsePCKExtension(der []byte) (*PCK, error) {
 	if values[6] == nil && values[7] == nil {
 		return p, nil
 	}
-	return p, p.readPlatform(values)
+	if err := p.readPlatform(values); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *PCK) readTCB(der []byte) error {
-	under := append(oidSGX[:len(oidSGX):len(oidSGX)], 2)
-	values, err := sgxFields(der, under, 18)
+	values, err := sgxFields(der, below(2), 18)
 	if err != nil {
 		return err
 	}
@@ -169,7 +177,7 @@ func (p *PCK) readPlatform(values []*asn1.RawValue) error {
 	if values[7] == nil {
 		return errors.New("configuration is missing")
 	}
-	config, err := sgxFields(values[7].FullBytes, append(oidSGX[:len(oidSGX):len(oidSGX)], 7), 3)
+	config, err := sgxFields(values[7].FullBytes, below(7), 3)
 	if err != nil {
 		return err
 	}

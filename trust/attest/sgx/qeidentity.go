@@ -54,7 +54,10 @@ func ParseQEIdentity(document []byte) (*QEIdentity, error) {
 	f.hex("mrsigner", q.MRSigner[:])
 	q.ISVProdID = uint16(f.uint("isvprodid", 16))
 	q.Levels = readISVLevels(f)
-	return q, f.done()
+	if err := f.done(); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // appraise compares the report of a quoting enclave with its identity, and

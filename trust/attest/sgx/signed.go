@@ -32,9 +32,10 @@ func splitSigned(document []byte, name string) (Signed, error) {
 	if len(document) > maxDocument {
 		return Signed{}, fmt.Errorf("document of %d bytes: at most %d are read", len(document), maxDocument)
 	}
-	rest, ok := bytes.CutPrefix(document, []byte(`{"`+name+`":`))
+	start := `{"` + name + `":`
+	rest, ok := bytes.CutPrefix(document, []byte(start))
 	if !ok {
-		return Signed{}, fmt.Errorf(`the document does not start with {"%s":`, name)
+		return Signed{}, fmt.Errorf("the document does not start with %s", start)
 	}
 	rest, ok = bytes.CutSuffix(rest, []byte(`"}`))
 	const digits = 128

@@ -45,18 +45,20 @@ func atLeast(machine, level []uint8) bool {
 // converge joins the status of a platform with that of its quoting enclave or TDX
 // module ([QVL] 4.1.2.4.17): either being out of date makes both so.
 func converge(platform, part attest.TCBStatus) attest.TCBStatus {
-	switch part {
-	case attest.Revoked:
+	if part == attest.Revoked {
 		return attest.Revoked
-	case attest.OutOfDate:
-		switch platform {
-		case attest.UpToDate, attest.SWHardeningNeeded:
-			return attest.OutOfDate
-		case attest.ConfigurationNeeded, attest.ConfigurationAndSWHardeningNeeded:
-			return attest.OutOfDateConfigurationNeeded
-		}
 	}
-	return platform
+	if part != attest.OutOfDate {
+		return platform
+	}
+	switch platform {
+	case attest.UpToDate, attest.SWHardeningNeeded:
+		return attest.OutOfDate
+	case attest.ConfigurationNeeded, attest.ConfigurationAndSWHardeningNeeded:
+		return attest.OutOfDateConfigurationNeeded
+	default:
+		return platform
+	}
 }
 
 // evaluate finds the level of a machine in its TCB info ([PCS], "TCB Info",

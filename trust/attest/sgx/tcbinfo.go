@@ -83,7 +83,10 @@ func ParseTCBInfo(document []byte) (*TCBInfo, error) {
 		t.readModules(f)
 	}
 	t.readLevels(f)
-	return t, f.done()
+	if err := f.done(); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func teeOf(id, sgx, tdx string) (attest.Platform, error) {
