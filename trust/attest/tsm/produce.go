@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-configfs-tsm/report"
 
 	"cloister/trust/attest"
+	"cloister/trust/attest/sgx"
 )
 
 // The kernel's names of the providers of reports.
@@ -137,6 +138,13 @@ func (p *Producer) evidence(res *report.Response) (*attest.Evidence, error) {
 	case len(res.OutBlob) == 0:
 		return nil, errors.New("configfs-tsm: the report is empty")
 	}
-	quote := slices.Concat(res.OutBlob, res.AuxBlob)
-	return &attest.Evidence{Platform: p.platform, Quote: quote}, nil
+	if p.platform == attest.TDX {
+		// The kernel's buffer can be longer than the quote.
+		size, err := sgx.QuoteSize(res.OutBlob)
+		if err != nil {
+			return nil, fmt.Errorf("configfs-tsm: %w", err)
+		}
+		return &attest.Evidence{Platform: p.platform, Quote: res.OutBlob[:size]}, nil
+	}
+	return &attest.Evidence{Platform: p.platform, Quote: slices.Concat(res.OutBlob, res.AuxBlob)}, nil
 }
