@@ -1,0 +1,293 @@
+package protector
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"cloister/trust/broker/vault/shares"
+	"cloister/trust/secret"
+)
+
+// OwnersSeal keeps the root key for a program that no platform seals for, such
+// as a TDX guest: the key is under a secret of every owner, so that all of them,
+// and no fewer, unlock it after a start, each over a channel on which the owner
+// appraised the program. An owner's own secret is split among that owner's
+// recipients, so that no single person has to be there.
+//
+// That all owners are needed is on purpose: a root that k of n could open would
+// let k of them open what belongs to the others.
+//
+// The shares are handed out once, by the program that made them, and owners keep
+// them; they are not beside the root key. Anybody can encrypt something to an
+// owner's recipients, so that an owner who opened what the host shows would
+// unlock a root key of the host's own making.
+type OwnersSeal struct {
+	broker  string
+	deliver func(context.Context, []Delivery) error
+
+	mu     sync.Mutex
+	owners []OwnerRecipients
+	given  map[string]map[int]*shares.Share // by set and index
+	sealed *ownersFile                      // as last seen
+}
+
+// OwnerRecipients are an owner's recipients, age public keys, of whom Threshold
+// are needed. The caller verified the owner's signature over them.
+type OwnerRecipients struct {
+	Owner      string
+	Threshold  int
+	Recipients []string
+}
+
+// Delivery is what an owner gets when the root key is sealed: shares, each
+// encrypted to the recipient of the same place.
+type Delivery struct {
+	Set        shares.Set `json:"set"`
+	Recipients []string   `json:"recipients"`
+	Sealed     [][]byte   `json:"sealed"`
+}
+
+// ownersFile is what is sealed, in JSON.
+type ownersFile struct {
+	Format int          `json:"format"`
+	Owners []ownersPart `json:"owners"` // by name
+	// Wrapped is the key under HKDF of all owners' secrets in this order.
+	Wrapped []byte `json:"wrapped"`
+}
+
+type ownersPart struct {
+	Set shares.Set `json:"set"`
+	// Check is SHA-256 of the owner's secret, which is 32 random bytes, so that a
+	// wrong share is told from a missing one.
+	Check []byte `json:"check"`
+}
+
+const (
+	maxOwners     = 64
+	maxOwnersFile = 2 << 20
+)
+
+// NewOwners returns a protector for a broker. The owners are those that Seal
+// will seal for; for opening they are not needed.
+//
+// Seal calls deliver before it returns, and so before the root file is written:
+// it keeps the shares where they survive and the host cannot change them, which
+// is the store, or at first start, when there is nothing to lose yet, the memory
+// until the store is there.
+func NewOwners(broker string, owners []OwnerRecipients, deliver func(context.Context, []Delivery) error) (*OwnersSeal, error) {
+	p := &OwnersSeal{broker: broker, deliver: deliver, given: map[string]map[int]*shares.Share{}}
+	return p, p.SetOwners(owners)
+}
+
+// SetOwners changes the owners of the next Seal.
+func (p *OwnersSeal) SetOwners(owners []OwnerRecipients) error {
+	if len(owners) > maxOwners {
+		return fmt.Errorf("%d owners, of at most %d", len(owners), maxOwners)
+	}
+	sorted := slices.Clone(owners)
+	slices.SortFunc(sorted, func(a, b OwnerRecipients) int { return strings.Compare(a.Owner, b.Owner) })
+	for i, o := range sorted {
+		if i > 0 && sorted[i-1].Owner == o.Owner {
+			return fmt.Errorf("owner %.80q appears twice", o.Owner)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owners = sorted
+	return nil
+}
+
+// Name implements Protector.
+func (*OwnersSeal) Name() string { return "owners" }
+
+// Origin implements Protector.
+func (*OwnersSeal) Origin() Origin { return Owners }
+
+// Seal implements Protector: every owner gets a new secret.
+func (p *OwnersSeal) Seal(ctx context.Context, key secret.Bytes, associated []byte) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.owners) == 0 {
+		return nil, errors.New("the root key is to be sealed for its owners, and there are none")
+	}
+	if p.deliver == nil {
+		return nil, errors.New("the root key is to be sealed for its owners, and their shares can be delivered nowhere")
+	}
+	var deliveries []Delivery
+	file := &ownersFile{Format: 1}
+	secrets := secret.New(shares.KeySize * len(p.owners))
+	defer secrets.Zero()
+	for i, o := range p.owners {
+		var id [16]byte
+		if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
+			return nil, err
+		}
+		set := shares.Set{
+			Purpose: shares.Unlock, Broker: p.broker, Owner: o.Owner, ID: hex.EncodeToString(id[:]),
+			Threshold: o.Threshold, Shares: len(o.Recipients),
+		}
+		own, sealed, err := shares.Split(set, o.Recipients)
+		if err != nil {
+			return nil, fmt.Errorf("owner %s: %w", o.Owner, err)
+		}
+		copy(secrets.Expose()[i*shares.KeySize:], own.Expose())
+		check := sha256.Sum256(own.Expose())
+		own.Zero()
+		file.Owners = append(file.Owners, ownersPart{Set: set, Check: check[:]})
+		deliveries = append(deliveries, Delivery{Set: set, Recipients: o.Recipients, Sealed: sealed})
+	}
+	kek, err := derive(secrets.Expose(), "owners")
+	if err != nil {
+		return nil, err
+	}
+	defer kek.Zero()
+	if file.Wrapped, err = seal(kek, key, associated); err != nil {
+		return nil, err
+	}
+	if err := p.deliver(ctx, deliveries); err != nil {
+		return nil, fmt.Errorf("deliver the owners' shares: %w", err)
+	}
+	p.sealed = file
+	return json.Marshal(file)
+}
+
+// Give takes an owner's share, which came over an attested channel. Unseal says
+// afterwards who is still missing. The caller knows which owner speaks: a share
+// of another is refused.
+func (p *OwnersSeal) Give(owner string, s *shares.Share) error {
+	if s.Set.Purpose != shares.Unlock || s.Set.Broker != p.broker || s.Set.Owner != owner {
+		return fmt.Errorf("owner %.80q gives a share for %s of owner %s of broker %s: it is not for unlocking this broker",
+			owner, s.Set.Purpose, s.Set.Owner, s.Set.Broker)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sealed != nil && !slices.ContainsFunc(p.sealed.Owners, func(o ownersPart) bool { return o.Set == s.Set }) {
+		return fmt.Errorf("owner %s gives a share of set %s, which is not what the root key is sealed with: give the share that was delivered last", owner, s.Set.ID)
+	}
+	if p.given[s.Set.ID] == nil {
+		// One set at a time for each owner bounds what can be given.
+		for id, set := range p.given {
+			for _, old := range set {
+				if old.Set.Owner == owner {
+					delete(p.given, id)
+				}
+			}
+		}
+		p.given[s.Set.ID] = map[int]*shares.Share{}
+	}
+	p.given[s.Set.ID][s.Index] = s
+	return nil
+}
+
+func (f *ownersFile) check(broker string) error {
+	if f.Format != 1 || len(f.Owners) == 0 || len(f.Owners) > maxOwners {
+		return errors.New("no seal of owners of a known format")
+	}
+	for i, o := range f.Owners {
+		if o.Set.Broker != broker || o.Set.Purpose != shares.Unlock || len(o.Check) != sha256.Size {
+			return fmt.Errorf("owner %.80q: not a part of this broker's seal", o.Set.Owner)
+		}
+		if i > 0 && f.Owners[i-1].Set.Owner >= o.Set.Owner {
+			return errors.New("the owners are out of order")
+		}
+	}
+	return nil
+}
+
+// Unseal implements Protector: its error names the owners who have not come.
+func (p *OwnersSeal) Unseal(_ context.Context, sealed, associated []byte) (secret.Bytes, error) {
+	file, err := parseOwners(sealed)
+	if err == nil {
+		err = file.check(p.broker)
+	}
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("%w: %w", ErrSealed, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sealed = file
+	secrets := secret.New(shares.KeySize * len(file.Owners))
+	defer secrets.Zero()
+	var missing []string
+	for i, o := range file.Owners {
+		own, lacks := p.combine(&o)
+		if lacks != "" {
+			missing = append(missing, lacks)
+			continue
+		}
+		copy(secrets.Expose()[i*shares.KeySize:], own.Expose())
+		own.Zero()
+	}
+	if missing != nil {
+		return secret.Bytes{}, fmt.Errorf("%w: waiting for %s", ErrWaiting, strings.Join(missing, ", "))
+	}
+	kek, err := derive(secrets.Expose(), "owners")
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer kek.Zero()
+	key, err := unseal(kek, file.Wrapped, associated)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	p.forget()
+	return key, nil
+}
+
+// combine returns an owner's secret, or says what is lacking.
+func (p *OwnersSeal) combine(o *ownersPart) (own secret.Bytes, lacks string) {
+	var given []*shares.Share
+	for _, s := range p.given[o.Set.ID] {
+		if s.Set == o.Set {
+			given = append(given, s)
+		}
+	}
+	if len(given) < o.Set.Threshold || o.Set.Threshold < 1 {
+		return secret.Bytes{}, fmt.Sprintf("%s (%d of %d shares)", o.Set.Owner, len(given), o.Set.Threshold)
+	}
+	own, err := shares.Combine(given)
+	if err == nil {
+		if sum := sha256.Sum256(own.Expose()); bytes.Equal(sum[:], o.Check) {
+			return own, ""
+		}
+	}
+	// Which one is wrong cannot be told: they start again.
+	delete(p.given, o.Set.ID)
+	return secret.Bytes{}, fmt.Sprintf("%s (a share was wrong: give them again)", o.Set.Owner)
+}
+
+// forget zeroes the shares.
+func (p *OwnersSeal) forget() {
+	for _, set := range p.given {
+		for _, s := range set {
+			s.Value.Zero()
+		}
+	}
+	clear(p.given)
+}
+
+func parseOwners(sealed []byte) (*ownersFile, error) {
+	if len(sealed) > maxOwnersFile {
+		return nil, fmt.Errorf("%d bytes, of at most %d", len(sealed), maxOwnersFile)
+	}
+	d := json.NewDecoder(bytes.NewReader(sealed))
+	d.DisallowUnknownFields()
+	var file ownersFile
+	if err := d.Decode(&file); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows")
+	}
+	return &file, nil
+}
