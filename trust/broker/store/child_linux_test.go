@@ -1,0 +1,281 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The environment of a child: what it does, in which directory.
+const (
+	childMode = "CLOISTER_STORE_TEST_CHILD"
+	childDir  = "CLOISTER_STORE_TEST_DIR"
+)
+
+func TestMain(m *testing.M) {
+	mode := os.Getenv(childMode)
+	if mode == "" {
+		m.Run()
+		return
+	}
+	if err := runChild(mode, os.Getenv(childDir)); err != nil {
+		panic(err)
+	}
+}
+
+func child(t *testing.T, mode, dir string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childMode+"="+mode, childDir+"="+dir)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func runChild(mode, dir string) error {
+	sealer, err := NewSealer(make([]byte, KeySize))
+	if err != nil {
+		return err
+	}
+	if strings.Contains(mode, "gramine") {
+		if err := likeGramine(dir, strings.Contains(mode, "nolocks")); err != nil {
+			return err
+		}
+	}
+	opts := Options{Create: true, Sealer: sealer, CompactAt: 20_000}
+	if strings.HasPrefix(mode, "load") {
+		return load(dir, opts)
+	}
+	return tour(dir, opts)
+}
+
+// tour does once all that a store does.
+func tour(dir string, opts Options) error {
+	for i := range 3 {
+		s, err := Open(dir, opts)
+		if err != nil {
+			return err
+		}
+		err = s.Update(context.Background(), func(tx *Tx) error {
+			if n := tx.Len("b"); n != i {
+				return fmt.Errorf("%d keys, want %d", n, i)
+			}
+			return tx.Put("b", fmt.Sprint(i), nil)
+		})
+		if err == nil {
+			err = s.Compact(context.Background())
+		}
+		if err := errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load writes keys from several goroutines and says of each that it was
+// acknowledged, until it is killed.
+func load(dir string, opts Options) error {
+	s, err := Open(dir, opts)
+	if err != nil {
+		return err
+	}
+	fmt.Println("open")
+	for w := range 4 {
+		go func() {
+			bucket := fmt.Sprint("w", w)
+			for {
+				var key string
+				err := s.Update(context.Background(), func(tx *Tx) error {
+					key = fmt.Sprintf("%08d", tx.Len(bucket))
+					return tx.Put(bucket, key, []byte(strings.Repeat(key, 20)))
+				})
+				if err != nil {
+					panic(err)
+				}
+				fmt.Printf("%s %s\n", bucket, key)
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKilled kills a process under load at random moments: nothing that it
+// acknowledged is lost, no transaction is there by half, and it starts again by
+// itself. Every second one runs as under Gramine.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	rounds := 10
+	if os.Getenv("CLOISTER_SOAK") != "" {
+		rounds = 500
+	}
+	dir := t.TempDir()
+	last := map[string]string{} // the last key of each bucket that was acknowledged
+	for round := range rounds {
+		mode := "load"
+		if round%2 == 1 {
+			mode = "load gramine nolocks"
+		}
+		cmd := child(t, mode, dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// From before the store is open until far into the load.
+		timer := time.AfterFunc(time.Duration(rand.IntN(150))*time.Millisecond, func() { cmd.Process.Kill() })
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if bucket, key, ok := strings.Cut(lines.Text(), " "); ok {
+				last[bucket] = key
+			}
+		}
+		timer.Stop()
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 {
+			t.Fatalf("round %d: the child ended by itself: %v", round, err)
+		}
+		checkKilled(t, dir, last)
+	}
+	if len(last) == 0 {
+		t.Error("nothing was ever acknowledged")
+	}
+}
+
+// checkKilled checks what a killed process left.
+func checkKilled(t *testing.T, dir string, last map[string]string) {
+	t.Helper()
+	s, err := Open(dir, Options{Create: true, Sealer: testKey(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.View(func(tx *Tx) error {
+		for bucket, key := range last {
+			if _, ok := tx.Get(bucket, key); !ok {
+				t.Errorf("%s %s was acknowledged and is not there", bucket, key)
+			}
+		}
+		for _, bucket := range tx.Buckets() {
+			i := 0
+			for key, value := range tx.Range(bucket, "", "") {
+				if key != fmt.Sprintf("%08d", i) || string(value) != strings.Repeat(key, 20) {
+					t.Errorf("%s %s is key %d with value %q", bucket, key, i, value)
+				}
+				i++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLikeGramine runs a store where flock, links and file mappings return
+// ENOSYS, with the locks that Gramine has, and with none.
+func TestLikeGramine(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"tour gramine", "tour gramine nolocks"} {
+		out, err := child(t, mode, t.TempDir()).Output()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", mode, err, out)
+		}
+	}
+}
+
+// likeGramine takes from this process the system calls that Gramine does not
+// have, and proves it in dir.
+func likeGramine(dir string, noLocks bool) error {
+	const (
+		nr     = 0  // offsets in struct seccomp_data
+		args   = 16 // low words, as all machines that this runs on are little-endian
+		load   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		equal  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		answer = unix.BPF_RET | unix.BPF_K
+		allow  = unix.SECCOMP_RET_ALLOW
+		noSys  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+		inval  = unix.SECCOMP_RET_ERRNO | uint32(unix.EINVAL)
+	)
+	posix := uint32(allow)
+	if noLocks {
+		posix = noSys
+	}
+	filter := []unix.SockFilter{{Code: load, K: nr}}
+	for _, call := range append([]uint32{unix.SYS_FLOCK, unix.SYS_LINKAT, unix.SYS_SYMLINKAT}, oldLinkCalls...) {
+		filter = append(filter, unix.SockFilter{Code: equal, K: call, Jf: 1}, unix.SockFilter{Code: answer, K: noSys})
+	}
+	filter = append(
+		filter,
+		unix.SockFilter{Code: equal, K: unix.SYS_MMAP, Jf: 4},
+		unix.SockFilter{Code: load, K: args + 4*8}, // the descriptor
+		unix.SockFilter{Code: equal, K: 0xffffffff, Jt: 1},
+		unix.SockFilter{Code: answer, K: noSys},
+		unix.SockFilter{Code: answer, K: allow},
+		unix.SockFilter{Code: equal, K: unix.SYS_FCNTL, Jf: 6},
+		unix.SockFilter{Code: load, K: args + 1*8}, // the command
+		unix.SockFilter{Code: equal, K: unix.F_OFD_SETLK, Jf: 1},
+		unix.SockFilter{Code: answer, K: inval},
+		unix.SockFilter{Code: equal, K: unix.F_SETLK, Jf: 1},
+		unix.SockFilter{Code: answer, K: posix},
+		unix.SockFilter{Code: answer, K: allow},
+		unix.SockFilter{Code: answer, K: allow},
+	)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	return provenLikeGramine(dir, noLocks)
+}
+
+func provenLikeGramine(dir string, noLocks bool) error {
+	f, err := os.Create(filepath.Join(dir, "probe"))
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := io.WriteString(f, "x"); err != nil {
+		return err
+	}
+	_, mapErr := unix.Mmap(int(f.Fd()), 0, 1, unix.PROT_READ, unix.MAP_SHARED)
+	lockErr := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	for name, err := range map[string]error{
+		"flock":   unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB),
+		"link":    unix.Link(f.Name(), f.Name()+"2"),
+		"symlink": unix.Symlink(f.Name(), f.Name()+"2"),
+		"linkat":  unix.Linkat(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, f.Name()+"2", 0),
+		"mmap":    mapErr,
+	} {
+		if !errors.Is(err, unix.ENOSYS) {
+			return fmt.Errorf("the filter lets %s pass: %w", name, err)
+		}
+	}
+	if noLocks != errors.Is(lockErr, unix.ENOSYS) {
+		return fmt.Errorf("a record lock: %w", lockErr)
+	}
+	return nil
+}
