@@ -14,6 +14,7 @@ import (
 	"cloister/durable"
 	"cloister/engine/dataset/read"
 	"cloister/engine/parallel"
+	"cloister/trust/attest"
 )
 
 // Exit codes of the program.
@@ -49,6 +50,8 @@ type Error struct {
 	Code int
 	Err  error
 	Hint string
+	// Shown says that the JSON result, which was printed, tells of the error.
+	Shown bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -86,6 +89,8 @@ func exitCode(err error) int {
 		return ExitInterrupted
 	case errors.As(err, &own):
 		return own.Code
+	case errors.Is(err, attest.ErrRefused):
+		return ExitRefused
 	case errors.As(err, &network):
 		return ExitNetwork
 	default:
@@ -172,7 +177,8 @@ func (a *app) report(args []string, err error) int {
 			a.console.printf("hint: %s\n", printable(h))
 		}
 	}
-	if a.json || wantsJSON(args) {
+	var own *Error
+	if shown := errors.As(err, &own) && own.Shown; (a.json || wantsJSON(args)) && !shown {
 		a.reportJSON(err, code)
 	}
 	return code

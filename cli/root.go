@@ -61,6 +61,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newTrainCommand(),
 		a.newPredictCommand(),
 		a.newInspectCommand(),
+		a.newAttestCommand(),
 		a.newVersionCommand(),
 	)
 	root.InitDefaultCompletionCmd()

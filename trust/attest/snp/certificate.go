@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-sev-guest/abi"
@@ -23,6 +24,13 @@ type Root struct {
 	Product Product
 	// Key is the SHA-256 of the key's SubjectPublicKeyInfo.
 	Key [sha256.Size]byte
+}
+
+// RootOf returns the root that trusting a certificate's key means. Its product is
+// that of the common name, ARK-Milan.
+func RootOf(x *x509.Certificate) Root {
+	product, _ := strings.CutPrefix(x.Subject.CommonName, "ARK-")
+	return Root{Product(product), sha256.Sum256(x.RawSubjectPublicKeyInfo)}
 }
 
 // bundles are the certificates that AMD publishes, of Milan, Genoa and Turin.
@@ -148,6 +156,9 @@ func (v *Verifier) verifyChain(r *Report, leaf []byte) (*chain, error) {
 	if c.issuer = issuerOf(c.leaf, slices.Concat(carried, v.published)); c.issuer == nil {
 		return nil, fmt.Errorf("no certificate of %q, which issued the %s, is known", c.leaf.Issuer.CommonName, kind)
 	}
+	if name := issuerName(c.product, kind); c.issuer.Subject.CommonName != name {
+		return nil, fmt.Errorf("the %s was issued by %q, not by %q", kind, c.issuer.Subject.CommonName, name)
+	}
 	if err := issued(c.ark, c.issuer); err != nil {
 		return nil, err
 	}
@@ -160,11 +171,19 @@ func (v *Verifier) verifyChain(r *Report, leaf []byte) (*chain, error) {
 // findRoot returns the certificate of a trusted root key of a product.
 func (v *Verifier) findRoot(p Product, carried []*x509.Certificate) (*x509.Certificate, error) {
 	for _, x := range slices.Concat(carried, v.published) {
-		if x.Subject.CommonName == "ARK-"+string(p) && slices.Contains(v.options.Roots, Root{p, sha256.Sum256(x.RawSubjectPublicKeyInfo)}) {
+		if RootOf(x).Product == p && slices.Contains(v.options.Roots, RootOf(x)) {
 			return x, nil
 		}
 	}
 	return nil, fmt.Errorf("no root key of %s is trusted", p)
+}
+
+// issuerName is the name of what issues the certificates of a kind of key.
+func issuerName(p Product, kind signingKey) string {
+	if kind == abi.VlekReportSigner {
+		return "SEV-VLEK-" + string(p)
+	}
+	return "SEV-" + string(p)
 }
 
 func issuerOf(leaf *x509.Certificate, among []*x509.Certificate) *x509.Certificate {

@@ -150,14 +150,22 @@ func NewKDS(base string, client *http.Client, now func() time.Time) (*KDS, error
 	return &KDS{base: strings.TrimSuffix(base, "/"), client: client, now: now, kept: map[string]kept{}}, nil
 }
 
-// VCEK implements Source ([VCEK], section 4.1).
-func (k *KDS) VCEK(ctx context.Context, p Product, hardwareID []byte, tcb uint64) ([]byte, error) {
+// VCEKPath is where a key distribution service has the certificate of a chip's key
+// ([VCEK], section 4.1).
+func VCEKPath(p Product, hardwareID []byte, tcb uint64) string {
 	query := make([]string, 0, 5)
 	for _, l := range p.levels() {
 		query = append(query, fmt.Sprintf("%s=%02d", l.kds, l.of(tcb)))
 	}
-	path := fmt.Sprintf("/vcek/v1/%s/%s?%s", p, hex.EncodeToString(hardwareID), strings.Join(query, "&"))
-	return k.get(ctx, path, func(der []byte) (time.Time, error) {
+	return fmt.Sprintf("/vcek/v1/%s/%s?%s", p, hex.EncodeToString(hardwareID), strings.Join(query, "&"))
+}
+
+// CRLPath is where it has the revocation list of a product (section 4.3).
+func CRLPath(p Product) string { return fmt.Sprintf("/vcek/v1/%s/crl", p) }
+
+// VCEK implements Source.
+func (k *KDS) VCEK(ctx context.Context, p Product, hardwareID []byte, tcb uint64) ([]byte, error) {
+	return k.get(ctx, VCEKPath(p, hardwareID, tcb), func(der []byte) (time.Time, error) {
 		x, err := x509.ParseCertificate(der)
 		if err != nil {
 			return time.Time{}, err
@@ -166,9 +174,9 @@ func (k *KDS) VCEK(ctx context.Context, p Product, hardwareID []byte, tcb uint64
 	})
 }
 
-// CRL implements Source ([VCEK], section 4.3).
+// CRL implements Source.
 func (k *KDS) CRL(ctx context.Context, p Product) ([]byte, error) {
-	return k.get(ctx, fmt.Sprintf("/vcek/v1/%s/crl", p), func(der []byte) (time.Time, error) {
+	return k.get(ctx, CRLPath(p), func(der []byte) (time.Time, error) {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
 			return time.Time{}, err

@@ -33,18 +33,22 @@ type Options struct {
 	InsecureNoCRLs bool
 }
 
-// Verifier verifies attestation reports. It keeps the certificate chains whose
-// signatures it verified; dates and revocation are checked for every report.
+// Verifier verifies attestation reports. It keeps the certificate chains and the
+// revocation lists whose signatures it verified; dates and revocation are checked for every report.
 type Verifier struct {
 	options   Options
 	published []*x509.Certificate
 
 	mu     sync.Mutex
 	chains map[[sha256.Size]byte]*chain
+	lists  map[[sha256.Size]byte]*x509.RevocationList
 }
 
-// keptChains bounds the chains that are kept.
-const keptChains = 1024
+// How many chains and revocation lists are kept.
+const (
+	keptChains = 1024
+	keptLists  = 16
+)
 
 var _ attest.Verifier = (*Verifier)(nil)
 
@@ -59,7 +63,9 @@ func NewVerifier(o Options) *Verifier {
 	if o.Source == nil {
 		o.Source = Sources{}
 	}
-	return &Verifier{options: o, published: publishedCertificates(), chains: map[[sha256.Size]byte]*chain{}}
+	return &Verifier{
+		options: o, published: publishedCertificates(), chains: map[[sha256.Size]byte]*chain{}, lists: map[[sha256.Size]byte]*x509.RevocationList{},
+	}
 }
 
 // Platform implements attest.Verifier.
@@ -289,7 +295,7 @@ func (v *verification) revocation(ctx context.Context, c *chain, endorsements []
 	case err != nil:
 		return fmt.Errorf("the revocation list of %s: %w", c.product, err)
 	}
-	list, err := x509.ParseRevocationList(der)
+	list, err := v.list(c, der)
 	if err == nil {
 		err = v.revoked(c, list)
 	}
@@ -306,12 +312,37 @@ func nextUpdate(list *x509.RevocationList) string {
 	return list.NextUpdate.UTC().Format(time.DateOnly)
 }
 
-// revoked says why a list does not let a chain pass. The root signs the one list
-// of its product ([VCEK], section 4).
-func (v *verification) revoked(c *chain, list *x509.RevocationList) error {
-	if err := list.CheckSignatureFrom(c.ark); err != nil {
-		return fmt.Errorf("the revocation list was not signed by %q: %w", c.ark.Subject.CommonName, err)
+// list reads a revocation list that the root of a chain signed, which is the one
+// list of its product ([VCEK], section 4).
+func (v *verification) list(c *chain, der []byte) (*x509.RevocationList, error) {
+	h := sha256.New()
+	h.Write(c.ark.RawSubjectPublicKeyInfo)
+	h.Write(der)
+	key := [sha256.Size]byte(h.Sum(nil))
+	v.mu.Lock()
+	list := v.lists[key]
+	v.mu.Unlock()
+	if list != nil {
+		return list, nil
 	}
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, err
+	}
+	if err := list.CheckSignatureFrom(c.ark); err != nil {
+		return nil, fmt.Errorf("the revocation list was not signed by %q: %w", c.ark.Subject.CommonName, err)
+	}
+	v.mu.Lock()
+	if len(v.lists) >= keptLists {
+		clear(v.lists)
+	}
+	v.lists[key] = list
+	v.mu.Unlock()
+	return list, nil
+}
+
+// revoked says why a list does not let a chain pass.
+func (v *verification) revoked(c *chain, list *x509.RevocationList) error {
 	switch {
 	case v.now.Before(list.ThisUpdate):
 		return fmt.Errorf("the revocation list is not valid before %s", list.ThisUpdate.UTC().Format(time.RFC3339))

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -33,7 +34,7 @@ func at(t time.Time) func() time.Time { return func() time.Time { return t } }
 
 // vector is go-tdx-guest's quote, of production hardware, without the bytes that
 // follow it there, and the responses of Intel's service that the module recorded.
-func vector(t testing.TB) *attest.Evidence {
+func vector(t *testing.T) *attest.Evidence {
 	t.Helper()
 	chain := func(header map[string][]string, name string) []byte {
 		text, err := url.PathUnescape(header[name][0])
@@ -145,7 +146,7 @@ type getter struct {
 
 func (g getter) Get(address string) (map[string][]string, []byte, error) {
 	w := httptest.NewRecorder()
-	g.service.ServeHTTP(w, httptest.NewRequest("GET", address, nil))
+	g.service.ServeHTTP(w, httptest.NewRequest(http.MethodGet, address, nil))
 	if w.Code != 200 {
 		return nil, nil, fmt.Errorf("%s: %d", address, w.Code)
 	}
