@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"filippo.io/age"
@@ -44,14 +45,23 @@ func ReadPassphrase(descriptor int) (secret.Bytes, error) {
 		return secret.Bytes{}, fmt.Errorf("passphrase: %d is no open file descriptor", descriptor)
 	}
 	defer f.Close() //nolint:errcheck // only read
-	text, err := secret.Read(f, maxPassphrase)
+	line, err := readLine(f)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("passphrase of descriptor %d: %w", descriptor, err)
 	}
+	return line, nil
+}
+
+// readLine reads the one line that r has.
+func readLine(r io.Reader) (secret.Bytes, error) {
+	text, err := secret.Read(r, maxPassphrase)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
 	defer text.Zero()
 	line := bytes.TrimSuffix(bytes.TrimSuffix(text.Expose(), []byte("\n")), []byte("\r"))
-	if len(line) == 0 || bytes.ContainsAny(line, "\r\n") {
-		return secret.Bytes{}, fmt.Errorf("passphrase of descriptor %d: it is one line that is not empty", descriptor)
+	if len(line) == 0 || bytes.ContainsAny(line, "\r\n\x00") {
+		return secret.Bytes{}, errors.New("it is one line that is not empty")
 	}
 	return secret.Copy(line), nil
 }
