@@ -200,43 +200,50 @@ func (s *Store) readJournal(r *replayed, p *predecessor, last bool) error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	f.withDigest()
 	if p.generation == r.base && f.header.salt != r.salt {
 		return f.damage(0, "the journal is not the one that goes on from the snapshot")
 	}
+	if r.cut, err = f.applyJournal(r.state, p, last); r.cut > 0 {
+		s.log.Warn("the last record of the store was never acknowledged and is cut off", "file", f.file, "offset", p.end, "bytes", r.cut)
+	}
+	return err
+}
+
+// applyJournal applies what follows a journal's header; see readJournal. Cut is
+// how many bytes at the end were torn.
+func (f *frameReader) applyJournal(st *state, p *predecessor, last bool) (cut int64, err error) {
+	f.withDigest()
 	for {
 		off, first := f.off, f.number == 0
 		payload, err := f.next()
 		switch {
 		case errors.Is(err, errTorn) && last:
-			r.cut = f.size - off
-			s.log.Warn("the last record of the store was never acknowledged and is cut off", "file", f.file, "offset", off, "bytes", r.cut)
 			p.end, p.digest = uint64(off), f.sum()
-			return nil
+			return f.size - off, nil
 		case errors.Is(err, errTorn):
-			return f.damage(off, "a record ends beyond the end of the journal")
+			return 0, f.damage(off, "a record ends beyond the end of the journal")
 		case errors.Is(err, io.EOF) && last:
 			p.end, p.digest = uint64(off), f.sum()
-			return nil
+			return 0, nil
 		case errors.Is(err, io.EOF):
 			if f.sum() != p.digest {
-				return f.damage(0, "the journal is not the one that the next goes on from")
+				return 0, f.damage(0, "the journal is not the one that the next goes on from")
 			}
-			return nil
+			return 0, nil
 		case err != nil:
-			return err
+			return 0, err
 		}
 		if first {
 			if _, err := parseJournalStart(payload); err != nil {
-				return f.damage(off, err.Error())
+				return 0, f.damage(off, err.Error())
 			}
 			continue
 		}
 		if payload[0] != payloadOps {
-			return f.damage(off, "a record of an unknown kind: a newer version wrote it, or it was changed")
+			return 0, f.damage(off, "a record of an unknown kind: a newer version wrote it, or it was changed")
 		}
-		if err := r.state.apply(payload[1:]); err != nil {
-			return f.damage(off, err.Error())
+		if err := st.apply(payload[1:]); err != nil {
+			return 0, f.damage(off, err.Error())
 		}
 	}
 }

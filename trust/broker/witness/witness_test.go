@@ -161,6 +161,20 @@ func TestQuorum(t *testing.T) {
 		if _, err := set.Verify([]byte(w.Note)); err != nil {
 			t.Error(err)
 		}
+		err = l.Entries(t.Context(), int64(i), int64(i+1), func(index int64, line []byte) error {
+			p, err := l.Prove(index)
+			if err != nil {
+				return err
+			}
+			if _, err := set.VerifyProof(p, line[1:]); !errors.Is(err, audit.ErrTampered) {
+				t.Errorf("another entry: got %v", err)
+			}
+			_, err = set.VerifyProof(p, line)
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 		// Of five, two are not enough.
 		for i := range 2 {
 			set.Witnesses = append(set.Witnesses, &newSigner(t, fmt.Sprint("other", i), at(0)).Verifier)
