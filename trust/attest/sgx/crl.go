@@ -35,6 +35,9 @@ func parseCRL(der []byte) (*x509.RevocationList, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(list.Raw) != len(der) {
+		return nil, fmt.Errorf("the revocation list is followed by %d bytes", len(der)-len(list.Raw))
+	}
 	if list.NextUpdate.IsZero() {
 		return nil, errors.New("the revocation list does not say when the next one comes")
 	}

@@ -128,7 +128,7 @@ func ParsePCKExtension(der []byte) (*PCK, error) {
 		return nil, errors.New("TCB is missing")
 	}
 	var kind asn1.Enumerated
-	err = errors.Join(
+	err = first(
 		sgxBytes(values, 1, "PPID", p.PPID[:]),
 		p.readTCB(values[2].FullBytes),
 		sgxBytes(values, 3, "PCEID", p.PCEID[:]),
@@ -149,6 +149,16 @@ func ParsePCKExtension(der []byte) (*PCK, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// first returns the first of several errors.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *PCK) readTCB(der []byte) error {
@@ -181,7 +191,7 @@ func (p *PCK) readPlatform(values []*asn1.RawValue) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
+	return first(
 		sgxValue(config, 1, "dynamic platform", &p.Platform.DynamicPlatform),
 		sgxValue(config, 2, "cached keys", &p.Platform.CachedKeys),
 		sgxValue(config, 3, "SMT enabled", &p.Platform.SMTEnabled),

@@ -32,7 +32,12 @@ func ParseQEIdentity(document []byte) (*QEIdentity, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseQEIdentity(signed)
+}
+
+func parseQEIdentity(signed Signed) (*QEIdentity, error) {
 	q := &QEIdentity{Signed: signed}
+	var err error
 	f := parseObject(signed.Body, "enclaveIdentity")
 	id := f.string("id")
 	q.TEE, err = teeOf(id, "QE", "TD_QE")

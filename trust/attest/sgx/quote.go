@@ -113,7 +113,7 @@ func (r *reader) zeros(n int, what string) {
 	at := r.off
 	for _, c := range r.take(n, what) {
 		if c != 0 {
-			r.fail("%s at offset %d is reserved and not zero", what, at)
+			r.fail("reserved bytes of the %s at offset %d are not zero", what, at)
 			return
 		}
 	}
@@ -163,19 +163,20 @@ func QuoteSize(b []byte) (int, error) {
 // readHeader returns the size of the body that follows.
 func (q *Quote) readHeader(r *reader) int {
 	q.Version = r.uint16("version")
+	if r.err == nil && (q.Version < 3 || q.Version > 5) {
+		r.fail("quote version %d: versions 3, 4 and 5 are known", q.Version)
+	}
 	keyType := r.uint16("attestation key type")
 	tee := r.uint32("TEE type")
 	if q.Version == 3 {
 		q.QESVN, q.PCESVN = r.uint16("QE SVN"), r.uint16("PCE SVN")
 	} else {
-		r.zeros(4, "bytes of the header")
+		r.zeros(4, "header")
 	}
 	vendor := r.take(len(qeVendor), "QE vendor id")
 	copy(q.UserData[:], r.take(len(q.UserData), "user data"))
 	switch {
 	case r.err != nil:
-	case q.Version < 3 || q.Version > 5:
-		r.fail("quote version %d: versions 3, 4 and 5 are known", q.Version)
 	case keyType != ecdsaP256:
 		r.fail("attestation key type %d: only %d, ECDSA on P-256, is known", keyType, ecdsaP256)
 	case tee == teeSGX:

@@ -38,19 +38,19 @@ func (p *Report) read(r *reader, what string) {
 	p.MiscSelect = r.uint32("MISCSELECT")
 	// The first of these bytes is CET_ATTRIBUTES, zero in every enclave that does
 	// not use CET. No claim holds it, so that no policy could judge it.
-	r.zeros(12, "CET attributes or reserved bytes of the "+what)
+	r.zeros(12, what+", or its CET attributes,")
 	copy(p.ISVExtProdID[:], r.take(16, "ISVEXTPRODID"))
 	p.Attributes = r.uint64("ATTRIBUTES")
 	p.XFRM = r.uint64("XFRM")
 	copy(p.MREnclave[:], r.take(32, "MRENCLAVE"))
-	r.zeros(32, "part of the "+what)
+	r.zeros(32, what)
 	copy(p.MRSigner[:], r.take(32, "MRSIGNER"))
-	r.zeros(32, "part of the "+what)
+	r.zeros(32, what)
 	copy(p.ConfigID[:], r.take(64, "CONFIGID"))
 	p.ISVProdID = r.uint16("ISVPRODID")
 	p.ISVSVN = r.uint16("ISVSVN")
 	p.ConfigSVN = r.uint16("CONFIGSVN")
-	r.zeros(42, "part of the "+what)
+	r.zeros(42, what)
 	copy(p.ISVFamilyID[:], r.take(16, "ISVFAMILYID"))
 	copy(p.ReportData[:], r.take(64, "REPORTDATA"))
 	switch {

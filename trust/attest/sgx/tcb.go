@@ -2,7 +2,6 @@ package sgx
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -167,7 +166,7 @@ func (t *TCBInfo) matchModule(guest *TDReport) (*ISVLevel, error) {
 	}
 	level, err := matchISV(levels, uint16(guest.TEETCBSVN[0]))
 	if err != nil {
-		return nil, errors.Join(errors.New("TDX module"), err)
+		return nil, fmt.Errorf("TDX module: %w", err)
 	}
 	return level, nil
 }

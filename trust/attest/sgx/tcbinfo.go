@@ -62,7 +62,12 @@ func ParseTCBInfo(document []byte) (*TCBInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseTCBInfo(signed)
+}
+
+func parseTCBInfo(signed Signed) (*TCBInfo, error) {
 	t := &TCBInfo{Signed: signed}
+	var err error
 	f := parseObject(signed.Body, "tcbInfo")
 	id := f.string("id")
 	t.TEE, err = teeOf(id, "SGX", "TDX")

@@ -2,7 +2,6 @@ package sgx
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -37,13 +36,14 @@ type pckCRL struct {
 	err error
 }
 
-func trust(c *Collateral, roots []*ecdsa.PublicKey) *trusted {
+func (v *Verifier) trust(c *Collateral) *trusted {
 	t := &trusted{pckCRLs: map[string]pckCRL{}}
-	if t.tcb, t.tcbErr = ParseTCBInfo(c.TCBInfo); t.tcbErr == nil {
-		t.tcbChain, t.tcbErr = verifySigned(&t.tcb.Signed, c.TCBInfoChain, roots)
+	var s Signed
+	if s, t.tcbChain, t.tcbErr = v.verifySigned(c.TCBInfo, "tcbInfo", c.TCBInfoChain); t.tcbErr == nil {
+		t.tcb, t.tcbErr = parseTCBInfo(s)
 	}
-	if t.qe, t.qeErr = ParseQEIdentity(c.QEIdentity); t.qeErr == nil {
-		t.qeChain, t.qeErr = verifySigned(&t.qe.Signed, c.QEIdentityChain, roots)
+	if s, t.qeChain, t.qeErr = v.verifySigned(c.QEIdentity, "enclaveIdentity", c.QEIdentityChain); t.qeErr == nil {
+		t.qe, t.qeErr = parseQEIdentity(s)
 	}
 	if len(c.RootCRL) > 0 {
 		t.rootCRL, t.rootCRLErr = t.verifyRootCRL(c.RootCRL)
@@ -54,17 +54,37 @@ func trust(c *Collateral, roots []*ecdsa.PublicKey) *trusted {
 	return t
 }
 
-// verifySigned verifies a document and the chain of its signer.
-func verifySigned(s *Signed, text []byte, roots []*ecdsa.PublicKey) (*chain, error) {
+// verifySigned verifies a document and the chain of its signer. Its body is
+// parsed only after that.
+func (v *Verifier) verifySigned(document []byte, name string, text []byte) (Signed, *chain, error) {
+	s, err := splitSigned(document, name)
+	if err != nil {
+		return s, nil, err
+	}
+	c, err := v.signingChain(text)
+	if err != nil {
+		return s, nil, err
+	}
+	return s, c, s.verify(p256(c.leaf()))
+}
+
+// signingChain returns the verified chain of a signer of collateral. Most
+// collateral has the same one; those that fail are not kept.
+func (v *Verifier) signingChain(text []byte) (*chain, error) {
+	key := string(text)
+	if c, ok := v.signers.get(key); ok {
+		return c, nil
+	}
 	certs, err := parsePEM(text)
 	if err != nil {
 		return nil, err
 	}
-	c, err := verifyChain(certs, roots, []string{nameSigning}, []string{nameRoot})
+	c, err := verifyChain(certs, v.options.Roots, []string{nameSigning}, []string{nameRoot})
 	if err != nil {
 		return nil, err
 	}
-	return c, s.verify(p256(c.leaf()))
+	v.signers.put(key, c)
+	return c, nil
 }
 
 func (t *trusted) verifyRootCRL(der []byte) (*crl, error) {
@@ -105,8 +125,11 @@ func sameRoot(a, b *chain) bool {
 // revocation checks every certificate that was used against the lists. Without
 // insecure both lists must be there.
 func (t *trusted) revocation(pck *pckChain, insecure bool) error {
+	if t.rootCRLErr != nil {
+		return t.rootCRLErr
+	}
 	pckCRL, err := t.crlOf(pck.certs[1])
-	if err = errors.Join(t.rootCRLErr, err); err != nil {
+	if err != nil {
 		return err
 	}
 	if !insecure && (t.rootCRL == nil || pckCRL == nil) {

@@ -45,6 +45,7 @@ type Verifier struct {
 	tee        attest.Platform
 	options    Options
 	chains     *cache[string, *pckChain]
+	signers    *cache[string, *chain]
 	collateral *cache[*Collateral, *trusted]
 }
 
@@ -69,6 +70,7 @@ func newVerifier(tee attest.Platform, o Options) *Verifier {
 	return &Verifier{
 		tee: tee, options: o,
 		chains:     newCache[string, *pckChain](cachedChains),
+		signers:    newCache[string, *chain](cachedCollateral),
 		collateral: newCache[*Collateral, *trusted](cachedCollateral),
 	}
 }
@@ -175,7 +177,7 @@ func quoteVersion(q *Quote) uint16 {
 func (v *Verifier) trusted(c *Collateral) *trusted {
 	t, ok := v.collateral.get(c)
 	if !ok {
-		t = trust(c, v.options.Roots)
+		t = v.trust(c)
 		v.collateral.put(c, t)
 	}
 	return t
