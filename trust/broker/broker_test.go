@@ -25,7 +25,6 @@ import (
 	"cloister/trust/approval"
 	"cloister/trust/attest"
 	"cloister/trust/attest/insecure"
-	"cloister/trust/attest/platforms"
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/vault"
@@ -137,6 +136,11 @@ type fixture struct {
 	pin    Pin
 	addr   string
 	a, b   person
+	admin  Digest // the key of an administrator's certificate
+	extra  string // lines of the policy
+	// change edits the text of the policy.
+	change  func(string) string
+	sources Sources
 	text   string // the policy in force
 	number map[policy.Name]uint64
 	stop   func() error
@@ -155,6 +159,8 @@ owners:
     keys: [%q]
   b:
     keys: [%q]
+administrators:
+  root: {client: "sha256:%s"}
 platforms:
   insecure-none: {}
 workloads:
@@ -165,6 +171,7 @@ workloads:
     insecure-debug: true
     any-machine: true
     jobs: ["sha256:%s", "sha256:%s"]
+    certificates: [worker-0.cluster.test]
     keys:
       a/wards: [1+]
       b/wards: [1+]
@@ -187,20 +194,31 @@ func (f *fixture) policyText(version int, previous string) string {
 		previous = "previous: " + previous + "\n"
 	}
 	hash := func(name string) string { d := sha256.Sum256([]byte(name)); return hex.EncodeToString(d[:]) }
-	return fmt.Sprintf(policyText, version, previous, f.a.key.Public(), f.b.key.Public(),
-		hash("trainer"), jobOf("one"), jobOf("two"), hash("approved"))
+	text := fmt.Sprintf(policyText, version, previous, f.a.key.Public(), f.b.key.Public(),
+		f.admin, hash("trainer"), jobOf("one"), jobOf("two"), hash("approved")) + f.extra
+	if f.change != nil {
+		text = f.change(text)
+	}
+	return text
 }
 
 type setting struct {
 	limits Limits
 	quorum func(note.Verifier) (audit.Quorum, error)
 	logger *slog.Logger
+	// prepare changes the fixture before the broker starts.
+	prepare func(*fixture)
 }
 
 // newFixture starts a broker whose first policy both owners approved.
 func newFixture(tb testing.TB, set setting) *fixture {
 	tb.Helper()
 	f := &fixture{t: tb, dir: tb.TempDir(), a: newPerson(tb, "a"), b: newPerson(tb, "b"), number: map[policy.Name]uint64{}}
+	f.admin[0] = 1
+	f.sources = Sources{Now: time.Now}
+	if set.prepare != nil {
+		set.prepare(f)
+	}
 	f.text = f.policyText(1, "")
 	f.start(set, true)
 	f.pin = Pin{TLSKey: f.broker.TLSKey(), FirstPolicy: Digest(f.parse(f.text).Hash()), Broker: "test"}
@@ -244,12 +262,10 @@ func (f *fixture) start(set setting, create bool) {
 		set.quorum = func(note.Verifier) (audit.Quorum, error) { return witness.None{Now: time.Now}, nil }
 	}
 	f.broker, err = Start(ctx, Config{
-		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum,
+		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
-			Verifiers: func(*policy.Policy) (platforms.Verifiers, error) {
-				return platforms.NewVerifiers(platforms.Options{}, attest.InsecureNone)
-			},
+			Verifiers: f.sources.Verifiers,
 		},
 	})
 	if err != nil {

@@ -217,7 +217,7 @@ func (s *Server) collect(ctx context.Context, text string, change *policy.Change
 	return record, err
 }
 
-func texts(names []policy.Name) []string {
+func texts[T ~string](names []T) []string {
 	out := make([]string, len(names))
 	for i, n := range names {
 		out[i] = string(n)
@@ -348,6 +348,9 @@ func (s *Server) revoke(tx *store.Tx, next *policy.Policy) error {
 		return nil
 	}
 	_, err := s.issuer.Revoke(tx, issuer.ReasonPrivilegeWithdrawn, func(c *issuer.Issued) bool {
+		if c.Workload == provisionWorkload {
+			return false // the broker's own
+		}
 		w := next.Workloads[policy.Name(c.Workload)]
 		if w == nil {
 			return true

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,8 @@ type Options struct {
 	Random io.Reader
 	Limits Limits
 	Logger *slog.Logger
+
+	events *events
 }
 
 // Server is a broker. It is safe for concurrent use.
@@ -116,7 +119,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.gate = newGate(o.Monotonic, &s.limits)
 	s.tally = newTally(o.Monotonic, s.writeEntry)
 	s.metrics = newMetrics()
-	s.events = newEvents()
+	if s.events = o.events; s.events == nil {
+		s.events = newEvents()
+	}
 	if err := s.open(ctx, o.FirstPolicy); err != nil {
 		return nil, err
 	}
@@ -220,6 +225,16 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"POST " + PathFreeze:  s.handleFreeze,
 		"GET " + PathOwners:   s.handleOwners,
 		"GET " + PathDataSets: s.handleDataSets,
+
+		"GET " + PathCheckpoint:  s.handleCheckpoint,
+		"GET " + PathConsistency: s.handleConsistency,
+		"GET " + PathInclusion:   s.handleInclusion,
+		"GET " + PathEntries:     s.handleEntries,
+		"GET " + PathWatch:       s.handleWatch,
+
+		"POST " + PathCertificate: s.handleCertificate,
+		"GET " + PathAuthority:    s.handleAuthority,
+		"GET " + PathCRL:          s.handleCRL,
 	}
 }
 
@@ -273,6 +288,11 @@ func (s *Server) identified(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", one.id)
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, one), s.limits.Release)
 		defer cancel()
+		// What is not written plainly is no place: nothing is cleaned and tried.
+		if r.URL.RawPath != "" || path.Clean(r.URL.Path) != r.URL.Path {
+			s.refused(w, r.WithContext(ctx), "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.EscapedPath()))
+			return
+		}
 		begin := time.Now()
 		defer func() { s.metrics.took(r.URL.Path, time.Since(begin)) }()
 		next.ServeHTTP(w, r.WithContext(ctx))
