@@ -130,8 +130,7 @@ type Certificate struct {
 // no quote.
 var ErrNoQuote = errors.New("the certificate carries no quote")
 
-// Parse reads a certificate in DER. Where tagged evidence is there the legacy
-// form is not looked at, whatever becomes of the evidence.
+// Parse reads a certificate in DER.
 func Parse(der []byte) (*Certificate, error) {
 	if len(der) > maxCertificate {
 		return nil, fmt.Errorf("a certificate of %d bytes: at most %d are read", len(der), maxCertificate)
@@ -140,6 +139,12 @@ func Parse(der []byte) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	return FromX509(x)
+}
+
+// FromX509 finds the evidence of a certificate. Where tagged evidence is there the
+// legacy form is not looked at, whatever becomes of the evidence.
+func FromX509(x *x509.Certificate) (*Certificate, error) {
 	c := &Certificate{X509: x}
 	found, err := extension(x, diceOID)
 	if err != nil {

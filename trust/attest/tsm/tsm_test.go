@@ -1,0 +1,144 @@
+package tsm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-configfs-tsm/configfs/configfsi"
+	"github.com/google/go-configfs-tsm/configfs/faketsm"
+
+	"cloister/trust/attest"
+	"cloister/trust/attest/attesttest"
+	"cloister/trust/attest/sgx"
+	"cloister/trust/attest/snp"
+	"cloister/trust/attest/snp/snptest"
+	"cloister/trust/attest/tsm"
+)
+
+var reportData = attest.ReportData{1, 2, 3}
+
+// kernel plays configfs-tsm of a provider: report makes what outblob and auxblob
+// have for the report data.
+func kernel(provider string, report func(attest.ReportData) (out, aux []byte)) configfsi.Client {
+	s := faketsm.ReportV7(0)
+	before := s.ReadAttr
+	s.ReadAttr = func(e *faketsm.ReportEntry, attribute string) ([]byte, error) {
+		out, aux := report(attest.ReportData(e.InAttrs["inblob"].Value))
+		switch attribute {
+		case "provider":
+			return []byte(provider + "\n"), nil
+		case "outblob":
+			return out, nil
+		case "auxblob":
+			if aux == nil {
+				return nil, os.ErrNotExist
+			}
+			return aux, nil
+		}
+		return before(e, attribute)
+	}
+	return &faketsm.Client{Subsystems: map[string]configfsi.Client{"report": s}}
+}
+
+func TestTDX(t *testing.T) {
+	t.Parallel()
+	a := attesttest.New(attesttest.Config{})
+	m := a.Machine()
+	p, err := tsm.NewProducer(kernel("tdx_guest", func(d attest.ReportData) ([]byte, []byte) {
+		return append(m.TDXQuote(4, d), make([]byte, 100)...), nil // a longer buffer
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := p.Produce(context.Background(), reportData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Endorsements, err = m.Collateral(attest.TDX).Endorsements(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := sgx.NewTDXVerifier(sgx.Options{Now: a.Clock, Roots: a.Roots()}).Verify(context.Background(), e)
+	if err != nil || got.Claims.ReportData != reportData {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSNP(t *testing.T) {
+	t.Parallel()
+	a := snptest.New(snptest.Config{})
+	p, err := tsm.NewProducer(kernel("sev_guest", func(d attest.ReportData) ([]byte, []byte) {
+		return a.Report(d), a.Table(a.VCEK, a.ASK, a.ARK)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := p.Produce(context.Background(), reportData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Endorsements = a.CRL(nil)
+	got, err := snp.NewVerifier(snp.Options{Now: a.Clock, Roots: a.Roots()}).Verify(context.Background(), e)
+	if err != nil || got.Claims.ReportData != reportData {
+		t.Errorf("%v", err)
+	}
+}
+
+// broken fails where it is told to.
+type broken struct {
+	configfsi.Client
+	mkdir error
+}
+
+func (b broken) MkdirTemp(string, string) (string, error) { return "", b.mkdir }
+
+func TestDetect(t *testing.T) {
+	t.Parallel()
+	nothing := func(attest.ReportData) ([]byte, []byte) { return nil, nil }
+	for name, test := range map[string]struct {
+		client configfsi.Client
+		none   bool
+		text   string
+	}{
+		"no configfs":      {nil, true, ""},
+		"no directory":     {broken{mkdir: fs.ErrNotExist}, true, ""},
+		"no provider":      {broken{mkdir: &fs.PathError{Op: "mkdir", Err: syscall.ENXIO}}, true, ""},
+		"no permission":    {broken{mkdir: fs.ErrPermission}, false, "permission"},
+		"another provider": {kernel("arm_cca_guest", nothing), false, "arm_cca_guest"},
+	} {
+		_, err := tsm.Detect(test.client)
+		if err == nil || errors.Is(err, tsm.ErrNoTSM) != test.none || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := tsm.NewProducer(test.client); err == nil {
+			t.Errorf("%s: there is a producer", name)
+		}
+	}
+}
+
+func TestBadReports(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		provider string
+		out, aux []byte
+	}{
+		"an empty quote":   {"tdx_guest", nil, nil},
+		"a cut quote":      {"tdx_guest", bytes.Repeat([]byte{4, 0}, 300), nil},
+		"an empty report":  {"sev_guest", nil, []byte{}},
+		"no certificates":  {"sev_guest", []byte{1}, nil},
+		"an empty provide": {"sev_guest ", nil, nil},
+	} {
+		p, err := tsm.NewProducer(kernel(test.provider, func(attest.ReportData) ([]byte, []byte) { return test.out, test.aux }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Produce(context.Background(), reportData); err == nil {
+			t.Errorf("%s: %v", name, e)
+		}
+	}
+}
