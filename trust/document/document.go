@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // Text is a type with a text form of its own. Its zero value means that it is
@@ -66,6 +67,9 @@ func (f *field) isPointer() bool { return f.Type.Kind() == reflect.Pointer }
 // fieldsOf lists the fields of a struct in the order of their declaration, which
 // is that of the canonical form.
 func fieldsOf(t reflect.Type) []field {
+	if known, ok := fieldCache.Load(t); ok {
+		return known.([]field) //nolint:errcheck // nothing else is in it
+	}
 	var all []field
 	for _, f := range reflect.VisibleFields(t) {
 		if f.Anonymous {
@@ -77,8 +81,13 @@ func fieldsOf(t reflect.Type) []field {
 		}
 		all = append(all, field{StructField: f, name: name, doc: f.Tag.Get("doc")})
 	}
+	fieldCache.Store(t, all)
 	return all
 }
+
+// fieldCache keeps what fieldsOf found, by type: a struct has its fields for
+// good.
+var fieldCache sync.Map
 
 var (
 	textType        = reflect.TypeFor[Text]()
