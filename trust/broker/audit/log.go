@@ -257,6 +257,29 @@ func (l *Log) checkpoint(tx *store.Tx, size int64) (*Checkpoint, error) {
 	return &Checkpoint{Origin: l.Origin(), Size: size, Root: root}, nil
 }
 
+// Holds checks that a checkpoint which somebody kept is of this log's past: that
+// this is not an older copy of the log, nor another history of it. The
+// checkpoint must have been opened with the log's key.
+func (l *Log) Holds(kept *Checkpoint) error {
+	return l.st.View(func(tx *store.Tx) error {
+		have, err := l.size(tx)
+		if err != nil {
+			return err
+		}
+		if kept.Size > have {
+			return fmt.Errorf("the checkpoint is of %d entries, and the log has %d: this is an older copy of it: %w", kept.Size, have, ErrForked)
+		}
+		c, err := l.checkpoint(tx, kept.Size)
+		if err != nil {
+			return err
+		}
+		if *c != *kept {
+			return fmt.Errorf("the log's first %d entries are not those of the checkpoint: %w", kept.Size, ErrForked)
+		}
+		return nil
+	})
+}
+
 // ProveConsistency proves that the tree of the old size is the beginning of
 // that of the new one (RFC 6962 section 2.1.2). From nothing there is nothing to
 // prove.

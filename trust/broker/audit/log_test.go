@@ -246,6 +246,15 @@ func TestReopen(t *testing.T) {
 	if got := l.Witnessed(); got.Checkpoint != want.Checkpoint || got.Note != want.Note || !got.Time.Equal(want.Time) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	for size := range int64(7) {
+		kept := &Checkpoint{Origin: origin, Size: size}
+		if err := l.Holds(kept); !errors.Is(err, ErrForked) {
+			t.Errorf("another checkpoint of %d entries: got %v", size, err)
+		}
+	}
+	if err := l.Holds(&want.Checkpoint); err != nil {
+		t.Error(err)
+	}
 	// A log whose entries were exchanged is noticed.
 	for name, change := range map[string]func(tx *store.Tx) error{
 		"last entry cut": func(tx *store.Tx) error { return tx.Delete(bucketEntries, entryKey(4)) },

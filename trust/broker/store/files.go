@@ -126,8 +126,9 @@ func (s *Store) list() (*listing, error) {
 	return l, nil
 }
 
-// removeBefore removes the files that the snapshot of a generation replaces. It
-// tries all of them; what stays is removed the next time.
+// removeBefore removes the files that the snapshot of a generation replaces,
+// the journals in their order: one that is gone tells its writer that it was
+// fenced (journal.fenced). What stays is removed the next time.
 func (s *Store) removeBefore(generation uint64) {
 	l, err := s.list()
 	if err != nil {
@@ -142,6 +143,7 @@ func (s *Store) removeBefore(generation uint64) {
 			err := s.fs.remove(s.path(prefix, g) + suffix)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				s.log.Warn("an old file of the store stays", "store", s.dir, "error", err)
+				return
 			}
 		}
 	}

@@ -165,16 +165,21 @@ func (j *journal) rotate() error {
 	return j.start(f, j.generation+1)
 }
 
-// fenced returns ErrFenced if another process created the next generation.
+// fenced returns ErrFenced if another process created the next generation. That
+// file may be gone again, replaced by a snapshot; then this journal was removed
+// before it (removeBefore), so the order of the two questions counts.
 func (j *journal) fenced() error {
-	_, err := os.Lstat(j.s.path(journalPrefix, j.generation+1))
+	next, nextErr := os.Lstat(j.s.path(journalPrefix, j.generation+1))
+	_, ownErr := os.Lstat(j.s.path(journalPrefix, j.generation))
 	switch {
-	case err == nil:
+	case next != nil, errors.Is(ownErr, fs.ErrNotExist):
 		return ErrFenced
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
+	case !errors.Is(nextErr, fs.ErrNotExist):
+		return fmt.Errorf("whether another process has taken over the store cannot be told: %w", nextErr)
+	case ownErr != nil:
+		return fmt.Errorf("whether another process has taken over the store cannot be told: %w", ownErr)
 	}
-	return fmt.Errorf("whether another process has taken over the store cannot be told: %w", err)
+	return nil
 }
 
 // append puts payloads on disk, all or none. An error may leave the journal in

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"time"
 )
 
 // replayed is what the files of a store say.
@@ -36,18 +37,22 @@ func (s *Store) replay(limit uint64) (*replayed, error) {
 	for attempt := 0; ; attempt++ {
 		r, err := s.replayOnce(limit)
 		// The process that has the store open may have replaced files by a
-		// snapshot since they were listed.
-		if errors.Is(err, fs.ErrNotExist) {
-			if attempt < 10 {
-				continue
-			}
-			var missing *fs.PathError
-			if errors.As(err, &missing) {
-				return nil, &DamageError{File: missing.Path, Reason: "the file is missing"}
-			}
+		// snapshot since they were listed, or while.
+		if errors.Is(err, fs.ErrNotExist) && attempt < 20 {
+			time.Sleep(time.Duration(attempt) * time.Millisecond)
+			continue
+		}
+		var missing *fs.PathError
+		if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
+			return nil, &DamageError{File: missing.Path, Reason: "the file is missing"}
 		}
 		return r, err
 	}
+}
+
+// missing is the error of a file that must be there.
+func (s *Store) missing(prefix string, generation uint64) error {
+	return &fs.PathError{Op: "open", Path: s.path(prefix, generation), Err: fs.ErrNotExist}
 }
 
 func (s *Store) replayOnce(limit uint64) (*replayed, error) {
@@ -122,13 +127,13 @@ func (s *Store) readJournals(r *replayed, journals []uint64) error {
 	}
 	if tail == 0 {
 		if r.base != 0 {
-			return &DamageError{File: s.path(journalPrefix, r.base), Reason: "the file is missing"}
+			return s.missing(journalPrefix, r.base)
 		}
 		r.since = void
 		return nil
 	}
 	if start.base > r.base {
-		return &DamageError{File: s.path(snapshotPrefix, start.base), Reason: "the file is missing"}
+		return s.missing(snapshotPrefix, start.base)
 	}
 	next := max(start.base, 1)
 	for _, p := range start.since {

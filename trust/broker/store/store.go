@@ -40,7 +40,8 @@
 // file of the next generation, which O_EXCL grants to one alone, and only then
 // reads; its journal states up to which byte it read the older ones, and
 // nothing after that byte counts. The writer of the older generation looks for
-// that file after each sync and before it acknowledges anything, so what it
+// that file after each sync and before it acknowledges anything (and for its
+// own, which goes first when both are replaced by a snapshot), so what it
 // acknowledged was there to be read, and once fenced it acknowledges nothing
 // more (ErrFenced). The newest opener goes on. A record lock (fcntl) is taken
 // too, where there is one, so that a second broker started by mistake gets

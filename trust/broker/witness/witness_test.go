@@ -490,7 +490,7 @@ func TestPrivateKeyStaysOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := skey[strings.LastIndex(skey, "+")+1:]
+	secret := strings.SplitN(skey, "+", 5)[4]
 	for _, bad := range []string{skey[1:], skey + "A", skey[:len(skey)-4], strings.Replace(skey, "+w+", "+x+", 1), secret} {
 		_, err := NewSigner(bad, at(0))
 		if err == nil || strings.Contains(err.Error(), secret[:16]) {
@@ -560,4 +560,84 @@ func FuzzVerifierKey(f *testing.F) {
 			t.Error("a key without a name")
 		}
 	})
+}
+
+// TestRestart copies the witness's store after each answer, as a kill would
+// leave it: what was signed is known.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	signer, verifier := logKeys(t)
+	dir := t.TempDir()
+	st := openStore(t, dir)
+	w, err := New(st, newSigner(t, "w", at(0)), []note.Verifier{verifier}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := newTree(8, 8)
+	add := func(w *Witness, old, size int64) error {
+		signed, err := (&audit.Checkpoint{Origin: origin, Size: size, Root: tree.root(size)}).Sign(signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &request{oldSize: old, signed: signed}
+		if old > 0 {
+			r.proof = tree.prove(old, size)
+		}
+		_, err = w.add(t.Context(), r.bytes())
+		return err
+	}
+	for size := int64(1); size <= 8; size++ {
+		if err := add(w, size-1, size); err != nil {
+			t.Fatal(err)
+		}
+		copied := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		again, err := New(openStore(t, copied), newSigner(t, "w", at(0)), []note.Verifier{verifier}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, _, err := again.Latest(origin); err != nil || c.Size != size || c.Root != tree.root(size) {
+			t.Errorf("after %d entries the latest is %v, %v", size, c, err)
+		}
+		var a *answer
+		if err := add(again, 0, 1); size > 1 && (!errors.As(err, &a) || a.size != size) {
+			t.Errorf("after %d entries a smaller tree: %v", size, err)
+		}
+	}
+	// What cannot be kept is not signed.
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(w, 8, 8); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// BenchmarkRelease is entries per second that three witnesses co-signed, by the
+// number of requests at a time. All share this machine's processors and disk.
+func BenchmarkRelease(b *testing.B) {
+	for _, clients := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			signer, verifier := logKeys(b)
+			var peers []Peer
+			for i := range 3 {
+				_, p := serve(b, newSigner(b, fmt.Sprint("w", i), at(0)), verifier)
+				peers = append(peers, p)
+			}
+			st := openStore(b, b.TempDir())
+			l := startLog(b, st, signer, verifier, newQuorum(b, verifier, 0, peers...))
+			b.SetParallelism(clients)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := release(context.Background(), st, l, "patients/2026-11/version-3"); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
 }
