@@ -19,12 +19,7 @@ var arena struct {
 	full    bool // no more regions are to be had
 }
 
-type slot struct{ b *[slotSize]byte }
-
-type memory struct {
-	b []byte
-	s *slot
-}
+type slot [slotSize]byte
 
 // allocate returns n zero bytes.
 func allocate(n int) ([]byte, *slot) {
@@ -39,26 +34,18 @@ func allocate(n int) ([]byte, *slot) {
 	last := len(arena.free) - 1
 	s := arena.free[last]
 	arena.free = arena.free[:last]
-	return s.b[:n:n], s
+	return s[:n:n], s
 }
 
-// release zeroes the memory and gives it back. It is called once for each
-// allocation, or a second time by the cleanup of one that was zeroed.
-func (m memory) release() {
-	if m.s == nil {
-		clear(m.b)
+// release zeroes the memory and gives it back.
+func release(b []byte, s *slot) {
+	clear(b)
+	if s == nil {
 		return
 	}
 	arena.Lock()
 	defer arena.Unlock()
-	if m.s.b == nil {
-		return
-	}
-	clear(m.s.b[:])
-	// The slot that comes back is a new value, so that a late cleanup of the
-	// old one, whose b is nil now, cannot free it under its next holder.
-	arena.free = append(arena.free, &slot{m.s.b})
-	m.s.b = nil
+	arena.free = append(arena.free, s)
 }
 
 // grow adds a region, with the arena locked.
@@ -73,7 +60,7 @@ func grow() bool {
 	}
 	arena.regions++
 	for i := 0; i < len(region); i += slotSize {
-		arena.free = append(arena.free, &slot{(*[slotSize]byte)(region[i:])})
+		arena.free = append(arena.free, (*slot)(region[i:]))
 	}
 	return true
 }

@@ -1,7 +1,8 @@
 // Package secret holds key material in the one type that may hold it: Bytes,
 // which cannot be printed, marshalled or logged, is compared in constant time,
 // is kept out of swap and core dumps where the system allows it, and is zeroed
-// when it is done with.
+// by whoever is done with it. The garbage collector zeroes nothing: it could not
+// know of the slices that Expose gave out.
 //
 // What it cannot reach: copies that the standard library, Tink, age and TLS make
 // of a key that they are given, and copies that a caller makes of what Expose
@@ -15,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 )
 
 // redacted stands for every secret wherever it would be shown.
@@ -43,8 +43,6 @@ type buffer struct {
 func New(n int) Bytes {
 	b, s := allocate(n)
 	p := &buffer{b: b, slot: s}
-	// A forgotten secret is zeroed too, if late.
-	runtime.AddCleanup(p, func(m memory) { m.release() }, memory{b, s})
 	return Bytes{func() *buffer { return p }}
 }
 
@@ -92,7 +90,7 @@ func Read(r io.Reader, limit int) (Bytes, error) {
 }
 
 // Expose returns the bytes themselves, for the function that needs them. They
-// may not be kept: they are zeroes, or another secret's, after Zero.
+// may not be kept: after Zero they are zeroes, or another secret's.
 func (s Bytes) Expose() []byte {
 	if s.hold == nil {
 		return nil
@@ -120,9 +118,8 @@ func (s Bytes) Zero() {
 		return
 	}
 	p := s.hold()
-	memory{p.b, p.slot}.release()
+	release(p.b, p.slot)
 	p.b, p.slot = nil, nil
-	runtime.KeepAlive(p)
 }
 
 // String implements fmt.Stringer.

@@ -159,22 +159,27 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestSlotsAreNotShared allocates and zeroes from many goroutines, with garbage
-// collections that run the cleanups of forgotten secrets, and looks whether any
-// secret ever changes under its holder.
+// TestSlotsAreNotShared allocates and zeroes from many goroutines, and looks
+// whether any secret ever changes under its holder, or a new one is not zero.
 func TestSlotsAreNotShared(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 2000 {
-				mine := bytes.Repeat([]byte{byte(g + 1)}, 1+(i*7)%80)
+				n := 1 + (i*7)%80
+				if fresh := New(n); !bytes.Equal(fresh.Expose(), make([]byte, n)) {
+					t.Error("a new secret is not zero")
+				} else {
+					fresh.Zero()
+				}
+				mine := bytes.Repeat([]byte{byte(g + 1)}, n)
 				s := Copy(mine)
-				Copy(mine) // forgotten
+				exposed := s.Expose()
 				if i%500 == 0 {
 					runtime.GC()
 				}
-				if !bytes.Equal(s.Expose(), mine) {
+				if !bytes.Equal(exposed, mine) {
 					t.Errorf("goroutine %d lost its secret", g)
 					return
 				}

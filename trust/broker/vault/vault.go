@@ -92,6 +92,9 @@ func Open(ctx context.Context, st *store.Store, root *Root, o Options) (*Vault, 
 		if err != nil || known {
 			return err
 		}
+		if err := v.whole(tx); err != nil {
+			return err
+		}
 		if len(tx.Buckets()) != 0 {
 			return errors.New("the store holds records but no vault: it is damaged, or another program's")
 		}
@@ -99,6 +102,9 @@ func Open(ctx context.Context, st *store.Store, root *Root, o Options) (*Vault, 
 		return put(tx, bucketVault, keyIdentity, &id)
 	})
 	if err != nil {
+		return nil, fmt.Errorf("open vault: %w", err)
+	}
+	if err := st.View(v.whole); err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
 	switch p := root.file.Previous; {
@@ -124,6 +130,18 @@ func (v *Vault) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.root.Zero()
+}
+
+// whole refuses a store that a restore did not fill to the end.
+func (v *Vault) whole(tx *store.Tx) error {
+	state, err := v.Restored(tx)
+	if err != nil {
+		return err
+	}
+	if state != nil && !state.Complete {
+		return fmt.Errorf("a restore into this store did not end, or the backup was forged: remove the store and restore again: %w", ErrRestored)
+	}
+	return nil
 }
 
 // ready is asked before anything is opened or made.

@@ -1,0 +1,183 @@
+package vault
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+
+	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault/protector"
+)
+
+func TestRootRefuses(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), newFixed(t))
+	b.stop()
+	for name, c := range map[string]struct {
+		change func(*RootOptions)
+		want   error
+	}{
+		"another measurement": {func(o *RootOptions) { o.Protector = newFixed(t) }, protector.ErrSealed},
+		"another broker":      {func(o *RootOptions) { o.Broker = "broker-2" }, nil},
+		"another protector":   {func(o *RootOptions) { o.Protector, o.InTEE = passphrase(t), false }, nil},
+		"host's in a TEE":     {func(o *RootOptions) { o.Protector = passphrase(t) }, protector.ErrHostSupplied},
+		"unknown origin":      {func(o *RootOptions) { o.Protector = &fixed{newFixed(t).kek, 7} }, protector.ErrHostSupplied},
+		"no file":             {func(o *RootOptions) { o.Path += "x" }, ErrNoRoot},
+		"no protector":        {func(o *RootOptions) { o.Protector = nil }, nil},
+		"no clock":            {func(o *RootOptions) { o.Now = nil }, nil},
+		"no broker":           {func(o *RootOptions) { o.Broker = "" }, nil},
+	} {
+		o := b.options()
+		c.change(&o)
+		_, err := OpenRoot(t.Context(), o)
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := CreateRoot(t.Context(), b.options()); err == nil {
+		t.Error("a root key is made over another")
+	}
+	o := b.options()
+	o.Path, o.Protector = o.Path+"2", passphrase(t)
+	if _, err := CreateRoot(t.Context(), o); !errors.Is(err, protector.ErrHostSupplied) {
+		t.Errorf("a root key is made under a passphrase in a TEE: %v", err)
+	}
+	if err := b.root.Reseal(t.Context(), passphrase(t)); !errors.Is(err, protector.ErrHostSupplied) {
+		t.Errorf("a root key is put under a passphrase in a TEE: %v", err)
+	}
+}
+
+func passphrase(tb testing.TB) protector.Protector {
+	tb.Helper()
+	p, err := protector.NewPassphrase(testKey(tb))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// TestRootFileChanged changes every byte of the root file: it never opens to
+// another root key or store key.
+func TestRootFileChanged(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), newFixed(t))
+	path := b.options().Path
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		changed := bytes.Clone(good)
+		changed[i] ^= 1
+		if err := os.WriteFile(path, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		root, err := OpenRoot(t.Context(), b.options())
+		if err != nil {
+			continue
+		}
+		if _, err := root.StoreSealer(); err != nil {
+			continue
+		}
+		// White space, and the date, protect nothing.
+		if !root.key.Equal(b.root.key) || root.ID() != b.root.ID() || root.Broker() != testBroker {
+			t.Errorf("byte %d changed: another root", i)
+		}
+	}
+}
+
+func TestReseal(t *testing.T) {
+	t.Parallel()
+	dir, old, next := t.TempDir(), newFixed(t), newFixed(t)
+	b := start(t, dir, old)
+	b.addOwner("a")
+	key, info := b.newKey("a", "rows")
+	if err := b.root.Reseal(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	if _, err := OpenRoot(t.Context(), b.options()); !errors.Is(err, protector.ErrSealed) {
+		t.Errorf("the old protector still opens: %v", err)
+	}
+	if b = start(t, dir, next); !b.key(info.Ref).Equal(key) {
+		t.Error("another key")
+	}
+}
+
+// TestRotateRootKilled stops a rotation at each of its borders and starts again.
+func TestRotateRootKilled(t *testing.T) {
+	t.Parallel()
+	for name, until := range map[string]func(b *place) error{
+		"before":            func(*place) error { return nil },
+		"root file written": func(b *place) error { _, err := b.v.nextRoot(b.t.Context()); return err },
+		"store written": func(b *place) error {
+			next, err := b.v.nextRoot(b.t.Context())
+			if err != nil {
+				return err
+			}
+			b.v.root = next
+			path := next.options.Path
+			next.options.Path = b.dir + "/none/root.json" // cannot be written
+			if b.v.finishRotation(b.t.Context(), b.st) == nil {
+				b.t.Error("it was written")
+			}
+			next.options.Path = path
+			return nil
+		},
+		"done": func(b *place) error { return b.v.RotateRoot(b.t.Context(), b.st) },
+		"twice": func(b *place) error {
+			return errors.Join(b.v.RotateRoot(b.t.Context(), b.st), b.v.RotateRoot(b.t.Context(), b.st))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, p := t.TempDir(), newFixed(t)
+			b := start(t, dir, p)
+			b.addOwner("a", "b")
+			key, info := b.newKey("a", "rows")
+			b.do(func(tx *store.Tx) error { return b.v.RemoveOwner(tx, "b") })
+			b.do(func(tx *store.Tx) error { _, err := b.v.HPKEKey(tx); return err })
+			if err := until(b); err != nil {
+				t.Fatal(err)
+			}
+			b.stop()
+			for range 2 {
+				b = start(t, dir, p)
+				if !b.key(info.Ref).Equal(key) {
+					t.Error("another key")
+				}
+				b.do(func(tx *store.Tx) error { _, err := b.v.HPKEKey(tx); return err })
+				if b.root.file.Previous != nil {
+					t.Error("the rotation is not over")
+				}
+				b.stop()
+			}
+		})
+	}
+}
+
+// TestOlderRootFile puts the root file from before a rotation back.
+func TestOlderRootFile(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), newFixed(t))
+	b.addOwner("a")
+	old, err := os.ReadFile(b.options().Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.v.RotateRoot(t.Context(), b.st); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	if err := os.WriteFile(b.options().Path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := OpenRoot(t.Context(), b.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), openStore(t, b.dir, root), root, Options{Now: testNow}); !errors.Is(err, ErrTampered) {
+		t.Errorf("the old root goes with the new store: %v", err)
+	}
+}
