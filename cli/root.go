@@ -62,6 +62,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newPredictCommand(),
 		a.newInspectCommand(),
 		a.newAttestCommand(),
+		a.newBrokerCommand(),
 		a.newVersionCommand(),
 	)
 	root.InitDefaultCompletionCmd()

@@ -19,6 +19,7 @@ import (
 
 	"cloister/trust/attest"
 	"cloister/trust/broker/audit"
+	"cloister/trust/broker/policy"
 )
 
 // post sends a body as it is.
@@ -296,7 +297,7 @@ func TestGracefulStop(t *testing.T) {
 	var out bytes.Buffer
 	var mu sync.Mutex
 	logger := slog.New(slog.NewTextHandler(&locked{&mu, &out}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	f := newFixture(t, setting{quorum: func(note.Verifier) (audit.Quorum, error) { return g, nil }, logger: logger})
+	f := newFixture(t, setting{quorum: func(note.Verifier, *policy.Policy) (audit.Quorum, error) { return g, nil }, logger: logger})
 	f.dataSet(f.a, "wards", "no-export")
 	g.close()
 	got := make(chan error, 1)
@@ -348,7 +349,7 @@ func TestUnwitnessed(t *testing.T) {
 	t.Parallel()
 	g := &gated{open: make(chan struct{})}
 	f := newFixture(t, setting{
-		quorum: func(note.Verifier) (audit.Quorum, error) { return g, nil },
+		quorum: func(note.Verifier, *policy.Policy) (audit.Quorum, error) { return g, nil },
 		limits: Limits{Release: 2 * time.Second},
 	})
 	f.dataSet(f.a, "wards", "no-export")

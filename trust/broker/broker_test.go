@@ -20,8 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"cloister/trust/approval"
 	"cloister/trust/attest"
 	"cloister/trust/attest/insecure"
@@ -29,7 +27,6 @@ import (
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/vault"
 	"cloister/trust/broker/vault/protector"
-	"cloister/trust/broker/witness"
 	"cloister/trust/secret"
 )
 
@@ -204,7 +201,7 @@ func (f *fixture) policyText(version int, previous string) string {
 
 type setting struct {
 	limits Limits
-	quorum func(note.Verifier) (audit.Quorum, error)
+	quorum MakeQuorum
 	logger *slog.Logger
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
@@ -259,7 +256,7 @@ func (f *fixture) start(set setting, create bool) {
 		f.t.Fatal(err)
 	}
 	if set.quorum == nil {
-		set.quorum = func(note.Verifier) (audit.Quorum, error) { return witness.None{Now: time.Now}, nil }
+		set.quorum = Witnesses(nil, time.Now)
 	}
 	f.broker, err = Start(ctx, Config{
 		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},

@@ -231,6 +231,12 @@ func (s *Server) apply(ctx context.Context, old, next *policy.Policy, record *po
 	if err != nil {
 		return refuse(CodePolicy, "the verifiers that the policy asks for: %w", err)
 	}
+	var witnesses audit.Quorum
+	if s.quorum != nil {
+		if witnesses, err = s.quorum.prepare(old, next); err != nil {
+			return refuse(CodePolicy, "the witnesses that the policy names: %w", err)
+		}
+	}
 	forced := &inForce{policy: next, hash: a.Hash, verifiers: verifiers}
 	var index int64
 	var applied *policy.Applied
@@ -267,9 +273,13 @@ func (s *Server) apply(ctx context.Context, old, next *policy.Policy, record *po
 	a.Applied = true
 	s.log.InfoContext(ctx, "the policy changed", "version", next.Version, "hash", a.Hash.String(), "entry", index)
 	s.forget(ctx, applied)
+	// The witnesses of before sign that there are others.
 	w, err := s.witnessed(ctx, index)
 	if err != nil {
 		return err
+	}
+	if s.quorum != nil {
+		s.quorum.use(witnesses)
 	}
 	r, err := s.receipt(ctx, index, w)
 	a.Receipt = &r

@@ -22,8 +22,8 @@ func (i *Info) Binding(nonce Digest) attest.Binding {
 	return attest.Binding{Nonce: nonce, Key: i.HPKE, Job: i.Identity()}
 }
 
-// info is what the broker says of itself.
-func (s *Server) info() *Info {
+// Info is what the broker says of itself.
+func (s *Server) Info() *Info {
 	i := &Info{
 		Broker: s.vault.Broker(), HPKE: s.hpke.PublicKey().Bytes(), TLSKey: s.tlsKey,
 		Log: s.logKey, Time: s.clock.Now(),
@@ -46,7 +46,7 @@ func (s *Server) info() *Info {
 }
 
 func (s *Server) handleBroker(w http.ResponseWriter, _ *http.Request) {
-	s.answer(w, http.StatusOK, s.info())
+	s.answer(w, http.StatusOK, s.Info())
 }
 
 func (s *Server) handleAttest(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func (s *Server) handleAttest(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "attest", err)
 		return
 	}
-	i := s.info()
+	i := s.Info()
 	b := i.Binding(q.Nonce)
 	e, err := s.producer.Produce(r.Context(), b.ReportData())
 	if err != nil {

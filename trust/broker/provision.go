@@ -54,7 +54,8 @@ func (s *Server) ServeProvisioning(ctx context.Context, l net.Listener, names []
 		return errors.New("the provisioning port needs names within the domains of the broker's authority")
 	}
 	p := &provisioner{server: s, names: names}
-	if _, err := p.certificate(ctx); err != nil {
+	// Before the first policy there is nobody to serve, and no certificate.
+	if _, err := p.certificate(ctx); err != nil && s.inForce.Load() != nil {
 		return fmt.Errorf("the certificate of the provisioning port: %w", err)
 	}
 	bounded := &listener{Listener: l, limits: &s.limits, count: map[string]int{}, refused: func(client string) {

@@ -53,6 +53,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	events *events
+	quorum *quorum // nil if it does not change with the policy
 }
 
 // Server is a broker. It is safe for concurrent use.
@@ -79,6 +80,7 @@ type Server struct {
 	tally   *tally
 	metrics *metrics
 	events  *events
+	quorum  *quorum
 
 	changing sync.Mutex              // of the policy: one at a time
 	inForce  atomic.Pointer[inForce] // nil before the first is approved
@@ -115,6 +117,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		store: o.Store, audit: o.Log, logKey: o.LogKey, clock: o.Clock, vault: o.Vault, issuer: o.Issuer,
 		verify: o.Verifiers, producer: o.Producer, random: o.Random, limits: o.Limits, log: o.Logger,
 	}
+	s.quorum = o.quorum
 	s.nonces = newNonces(o.Monotonic, o.Random, &s.limits)
 	s.gate = newGate(o.Monotonic, &s.limits)
 	s.tally = newTally(o.Monotonic, s.writeEntry)
@@ -130,6 +133,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.wg.Go(func() { s.applyWaiting(ctx) })
 	return s, nil
 }
+
+var errNoPolicy = errors.New("the broker has no policy yet, and none was given for its owners to approve")
 
 // open reads the broker's keys and its policy.
 func (s *Server) open(ctx context.Context, first []byte) error {
@@ -155,7 +160,7 @@ func (s *Server) open(ctx context.Context, first []byte) error {
 		return nil
 	}
 	if len(first) == 0 {
-		return errors.New("the broker has no policy yet, and none was given for its owners to approve")
+		return errNoPolicy
 	}
 	if s.first, err = policy.Parse("the first policy", first); err != nil {
 		return err

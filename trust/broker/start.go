@@ -14,6 +14,7 @@ import (
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/clock"
 	"cloister/trust/broker/issuer"
+	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault"
 	"cloister/trust/secret"
@@ -29,8 +30,8 @@ type Config struct {
 	Root *vault.Root
 	// Host is the host's clock; nil means time.Now.
 	Host func() time.Time
-	// Quorum has checkpoints of the log with this key co-signed.
-	Quorum func(log note.Verifier) (audit.Quorum, error)
+	// Quorum has checkpoints of the log co-signed as the policy says.
+	Quorum MakeQuorum
 	// Heartbeat is how often a checkpoint is co-signed if nothing happens.
 	Heartbeat time.Duration
 	// Domains are what the names of certificates end in. With none the broker
@@ -45,7 +46,7 @@ type Broker struct {
 	*Server
 	store  *store.Store
 	vault  *vault.Vault
-	quorum audit.Quorum
+	quorum *quorum
 	cancel context.CancelFunc
 	log    chan struct{} // closed when the log's rounds have ended
 }
@@ -125,9 +126,15 @@ func (b *Broker) openLog(ctx context.Context, c *Config) error {
 	if c.Quorum == nil {
 		return errors.New("a broker needs witnesses, or to go on with " + audit.InsecureNoWitness)
 	}
-	if b.quorum, err = c.Quorum(verifier); err != nil {
+	p, err := b.policy(o.FirstPolicy)
+	if err != nil {
 		return err
 	}
+	b.quorum = &quorum{key: verifier, make: c.Quorum}
+	if b.quorum.now, err = c.Quorum(verifier, p); err != nil {
+		return err
+	}
+	o.quorum = b.quorum
 	o.Log, err = audit.Open(b.store, audit.Options{
 		Signer: signer, Verifier: verifier, Quorum: b.quorum, Now: o.Clock.Now,
 		OnWitnessed: func(tx *store.Tx, w *audit.Witnessed) error {
@@ -149,6 +156,25 @@ func (b *Broker) openLog(ctx context.Context, c *Config) error {
 		o.Log.Run(ctx) //nolint:errcheck // it ends when it is told to
 	}()
 	return nil
+}
+
+// policy is the one in force or, before there is any, the first.
+func (b *Broker) policy(first []byte) (*policy.Policy, error) {
+	var r policyRecord
+	known := false
+	err := b.store.View(func(tx *store.Tx) (err error) {
+		known, err = getJSON(tx, bucketPolicy, keyCurrent, &r)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case known:
+		return policy.Parse("the policy in the store", []byte(r.Text))
+	case len(first) == 0:
+		return nil, errNoPolicy
+	}
+	return policy.Parse("the first policy", first)
 }
 
 // logSigner is an Ed25519 key as C2SP signed-note has it, with its verifier key.
@@ -184,8 +210,8 @@ func (b *Broker) Close() error {
 		b.cancel()
 		<-b.log
 	}
-	if q, ok := b.quorum.(interface{ Close() }); ok {
-		q.Close()
+	if b.quorum != nil {
+		b.quorum.Close()
 	}
 	var err error
 	if b.store != nil {
