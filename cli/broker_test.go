@@ -149,7 +149,7 @@ func startBroker(t *testing.T, args []string, passphrase string) (*brokerReady, 
 		cancel()
 		t.Fatalf("exit %d: %s", <-done, errs.String())
 	}
-	go io.Copy(io.Discard, r) //nolint:errcheck // what follows does not matter
+	go io.Copy(io.Discard, r)
 	return ready, func() {
 		cancel()
 		if code := <-done; code != ExitDone {

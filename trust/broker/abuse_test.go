@@ -39,7 +39,6 @@ func (f *fixture) post(t *testing.T, path, media string, body io.Reader) *http.R
 }
 
 func TestMalformed(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, setting{limits: Limits{Body: 64 << 10}})
 	for name, c := range map[string]struct {
 		path, media, body string
@@ -64,7 +63,7 @@ func TestMalformed(t *testing.T) {
 		"another method": {PathBroker, "application/json", "{}", 405, "GET"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			resp := f.post(t, c.path, c.media, strings.NewReader(c.body))
+			resp := f.post(t, c.path, c.media, strings.NewReader(c.body)) //nolint:bodyclose // post closes it
 			text, err := io.ReadAll(resp.Body)
 			if err != nil || resp.StatusCode != c.status || !strings.Contains(string(text), c.reason) {
 				t.Errorf("%d %s %v, want %d because of %q", resp.StatusCode, text, err, c.status, c.reason)
@@ -103,11 +102,11 @@ func TestSlow(t *testing.T) {
 		return c
 	}
 	for name, open := range map[string]func() net.Conn{
-		"nothing at all":       raw,
-		"half a hello":         func() net.Conn { c := raw(); c.Write([]byte{22, 3, 1, 2, 0, 1}); return c },
-		"no TLS":               func() net.Conn { c := raw(); c.Write([]byte("GET / HTTP/1.1\r\n\r\n")); return c },
-		"no request":           func() net.Conn { return f.dialTLS() },
-		"half a header":        func() net.Conn { c := f.dialTLS(); c.Write([]byte("POST /v1/nonce HTTP/1.1\r\nHost:")); return c },
+		"nothing at all": raw,
+		"half a hello":   func() net.Conn { c := raw(); c.Write([]byte{22, 3, 1, 2, 0, 1}); return c },
+		"no TLS":         func() net.Conn { c := raw(); c.Write([]byte("GET / HTTP/1.1\r\n\r\n")); return c },
+		"no request":     func() net.Conn { return f.dialTLS() },
+		"half a header":  func() net.Conn { c := f.dialTLS(); c.Write([]byte("POST /v1/nonce HTTP/1.1\r\nHost:")); return c },
 		"a body that does not": func() net.Conn {
 			c := f.dialTLS()
 			c.Write([]byte("POST /v1/nonce HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"))
@@ -143,7 +142,6 @@ func TestOldTLS(t *testing.T) {
 
 // TestPinned refuses a broker that is not the one that is known.
 func TestPinned(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, setting{})
 	for name, change := range map[string]func(*Pin){
 		"TLS key":      func(p *Pin) { p.TLSKey[0]++ },
@@ -392,7 +390,7 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 		for _, into := range []any{new(NonceRequest), new(AttestRequest), new(FreezeRequest), new(PolicyRequest)} {
-			decode(data, into) //nolint:errcheck // it must not panic
+			decode(data, into)
 		}
 	})
 }

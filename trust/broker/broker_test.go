@@ -138,9 +138,9 @@ type fixture struct {
 	// change edits the text of the policy.
 	change  func(string) string
 	sources Sources
-	text   string // the policy in force
-	number map[policy.Name]uint64
-	stop   func() error
+	text    string // the policy in force
+	number  map[policy.Name]uint64
+	stop    func() error
 }
 
 // jobOf is a job by name.

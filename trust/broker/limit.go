@@ -170,6 +170,7 @@ type listener struct {
 	count map[string]int
 }
 
+// Accept implements net.Listener: what is over a limit is closed at once.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -211,6 +212,7 @@ type conn struct {
 	leave func()
 }
 
+// Close implements net.Conn.
 func (c *conn) Close() error {
 	c.leave()
 	return c.Conn.Close()

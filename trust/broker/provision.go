@@ -159,10 +159,17 @@ func (p *provisioner) handle(ctx context.Context, raw net.Conn) {
 	raw.SetDeadline(time.Now().Add(s.limits.Read)) //nolint:errcheck // as above
 	key := secret[0].key.Expose()
 	header := binary.BigEndian.AppendUint32([]byte(provisionAnswer), uint32(len(key)))
-	if _, err := c.Write(header); err == nil {
+	_, err = c.Write(header)
+	if err == nil {
 		_, err = c.Write(key)
 	}
-	c.CloseWrite() //nolint:errcheck // the peer may be gone
+	if err == nil {
+		err = c.CloseWrite()
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "what was provisioned did not arrive", "client", client, "error", err)
+		return
+	}
 	s.metrics.released(1)
 	s.log.InfoContext(ctx, "provisioned", "client", client, "workload", entry.Details["workload"])
 }

@@ -55,7 +55,6 @@ func TestRelease(t *testing.T) {
 // TestRefused asks for what the policy does not give. Each refusal has its
 // reason in answer and log.
 func TestRefused(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, setting{})
 	f.dataSet(f.a, "wards", "no-export")
 	f.dataSet(f.b, "wards", "only-in-march")
@@ -97,7 +96,6 @@ func TestRefused(t *testing.T) {
 // TestBinding shows evidence that binds something else, and nonces that are not
 // good.
 func TestBinding(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, setting{})
 	f.dataSet(f.a, "wards", "no-export")
 	c := f.client()

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// grace is how long requests that run have when the broker stops.
-const grace = 20 * time.Second
+// StopGrace is how long requests that run have when the broker stops.
+const StopGrace = 20 * time.Second
 
 // Serve serves the API over TLS 1.3 until ctx ends. Then it takes no more
 // connections, and requests that run are answered.
@@ -56,13 +56,15 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 	}
 	s.stopping.Store(true)
 	s.events.close()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), StopGrace)
 	defer cancel()
 	err := server.Shutdown(stop)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests still ran after %s: %w", grace, err), server.Close())
+		err = errors.Join(fmt.Errorf("requests still ran after %s: %w", StopGrace, err), server.Close())
 	}
-	<-done
+	if ended := <-done; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
 
