@@ -194,9 +194,17 @@ func (s *Server) handleWatch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.events.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for from := n[0]; ; {
-		grown, stopped := s.events.wait()
-		a, err := s.lines(r.Context(), from, from+maxLines)
+		a, err := s.lines(ctx, from, from+maxLines)
 		if err != nil {
 			return // the stream ends, which the watcher sees
 		}
@@ -205,15 +213,11 @@ func (s *Server) handleWatch(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		if control.Flush() != nil || stopped {
+		if control.Flush() != nil {
 			return
 		}
-		if from += int64(len(a.Lines)); len(a.Lines) == maxLines {
-			continue
-		}
-		select {
-		case <-grown:
-		case <-r.Context().Done():
+		from += int64(len(a.Lines))
+		if _, err := s.audit.Wait(ctx, from); err != nil {
 			return
 		}
 	}

@@ -52,7 +52,6 @@ type Options struct {
 	Limits Limits
 	Logger *slog.Logger
 
-	events *events
 	quorum *quorum // nil if it does not change with the policy
 }
 
@@ -122,9 +121,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.gate = newGate(o.Monotonic, &s.limits)
 	s.tally = newTally(o.Monotonic, s.writeEntry)
 	s.metrics = newMetrics()
-	if s.events = o.events; s.events == nil {
-		s.events = newEvents()
-	}
+	s.events = newEvents()
 	if err := s.open(ctx, o.FirstPolicy); err != nil {
 		return nil, err
 	}

@@ -113,7 +113,6 @@ func (b *Broker) openLog(ctx context.Context, c *Config) error {
 		return err
 	}
 	o := &c.Options
-	o.events = newEvents()
 	signer, text, err := logSigner(logName(b.vault.Broker()), key)
 	if err != nil {
 		return err
@@ -137,14 +136,8 @@ func (b *Broker) openLog(ctx context.Context, c *Config) error {
 	o.quorum = b.quorum
 	o.Log, err = audit.Open(b.store, audit.Options{
 		Signer: signer, Verifier: verifier, Quorum: b.quorum, Now: o.Clock.Now,
-		OnWitnessed: func(tx *store.Tx, w *audit.Witnessed) error {
-			if err := o.Clock.Witnessed(tx, w); err != nil {
-				return err
-			}
-			tx.OnCommit(o.events.grown)
-			return nil
-		},
-		Heartbeat: c.Heartbeat, Logger: o.Logger,
+		OnWitnessed: o.Clock.Witnessed,
+		Heartbeat:   c.Heartbeat, Logger: o.Logger,
 	})
 	if err != nil {
 		return err
