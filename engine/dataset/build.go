@@ -234,7 +234,7 @@ func (b *building) expectedEntries() int {
 		case c.Block < 0:
 			share += 1 - c.Mapper.SparseRate
 		case c.First > 0:
-			share += (1 - c.Mapper.SparseRate) * expectedConflicts
+			share += float64((1 - c.Mapper.SparseRate) * expectedConflicts)
 		}
 	}
 	return int(min(float64(share*1.02)*float64(b.d.Rows), 1<<40)) + 1024

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -192,5 +193,54 @@ func checkSameBundles(t *testing.T, want *Dataset, m Matrix, o Options) {
 	}
 	if diff := cmp.Diff(valid, again, withoutKeys); diff != "" {
 		t.Errorf("the stored validation data differ:\n%s", diff)
+	}
+}
+
+// TestBinaryExclusives reads stored groups of features that nobody wrote.
+func TestBinaryExclusives(t *testing.T) {
+	t.Parallel()
+	m, o := spelledOut(2000, 0, 20, 30)
+	file := binaryOf(t, mustBuild(t, m, o, nil), 256)
+	o.EnableSparse = false // any two columns are then worth bundling
+	for name, c := range map[string]struct {
+		payload []uint32
+		bundles int // -1 for an error
+	}{
+		"as they are":       {[]uint32{2, 3, 1, 2, 3, 2, 30, 31}, 2},
+		"none":              {[]uint32{0}, 0},
+		"one of its own":    {[]uint32{2, 1, 1, 0}, 0},
+		"not to be bundled": {[]uint32{1, 2, 0, 1}, 0},
+		"together":          {[]uint32{1, 4, 1, 2, 30, 31}, 1}, // of both variables
+		"in two groups":     {[]uint32{2, 2, 1, 2, 2, 2, 3}, -1},
+		"twice in one":      {[]uint32{1, 2, 2, 2}, -1},
+		"not in order":      {[]uint32{1, 2, 3, 2}, -1},
+		"no such feature":   {[]uint32{1, 2, 3, 51}, -1},
+		"too many groups":   {[]uint32{1 << 31, 2, 1, 2}, -1},
+		"too long a group":  {[]uint32{1, 1 << 31, 1, 2}, -1},
+		"more behind":       {[]uint32{1, 2, 1, 2, 3}, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			list := sections(t, file)
+			at := slices.IndexFunc(list, func(s []byte) bool { return string(s[:4]) == tagExclusives })
+			s := slices.Clone(list[at][:sectionHead])
+			for _, n := range c.payload {
+				s = binary.LittleEndian.AppendUint32(s, n)
+			}
+			list[at] = resum(append(s, 0, 0, 0, 0))
+			data := append(slices.Clone(file[:binaryHead]), bytes.Join(list, nil)...)
+			d, _, err := Load(context.Background(), bytesInput("data.bin", data), o, nil)
+			if (err != nil) != (c.bundles < 0) {
+				t.Fatalf("error %v", err)
+			}
+			if err != nil {
+				return
+			}
+			checkLayout(t, d)
+			checkBins(t, d, m)
+			if len(d.Bundles) != c.bundles {
+				t.Errorf("%d bundles, want %d", len(d.Bundles), c.bundles)
+			}
+		})
 	}
 }
