@@ -27,6 +27,8 @@ require (
 	golang.org/x/term v0.48.0
 )
 
+require github.com/google/logger v1.1.1 // indirect
+
 require (
 	cloud.google.com/go v0.123.0 // indirect
 	cloud.google.com/go/auth v0.23.2 // indirect
@@ -70,7 +72,6 @@ require (
 )
 
 require (
-	github.com/google/logger v1.1.1 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/parquet-go/bitpack v1.0.0 // indirect

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"cloister/durable"
 	"cloister/engine/parallel"
@@ -31,6 +32,8 @@ type app struct {
 
 	limits  memoryLimits
 	reserve int64 // memory that the training will take later, in bytes
+
+	grace atomic.Int64 // how much longer than others the command may take to end, a time.Duration
 
 	mu      sync.Mutex
 	pending map[*durable.File]bool // outputs not yet committed

@@ -24,8 +24,9 @@ var errInterrupted = errors.New("interrupted")
 // Main runs one command line, without the program's name, and returns the
 // process's exit code (see the Exit constants). SIGINT, SIGTERM and SIGHUP
 // cancel the context of what runs, and Main returns within a second of them,
-// or of the cancellation of ctx, even if the command has not ended by then; a
-// second signal ends the process at once.
+// or of the cancellation of ctx, even if the command has not ended by then,
+// unless it asked for longer (a server that answers what it was asked); a second
+// signal ends the process at once.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := withSignals(ctx)
 	defer stop()
@@ -41,7 +42,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	select {
 	case code := <-done:
 		return code
-	case <-time.After(patience):
+	case <-time.After(patience + time.Duration(a.grace.Load())):
 		a.abandon()
 		return a.report(args, errInterrupted)
 	}

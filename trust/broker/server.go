@@ -1,0 +1,302 @@
+package broker
+
+import (
+	"context"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cloister/trust/attest"
+	"cloister/trust/attest/platforms"
+	"cloister/trust/broker/audit"
+	"cloister/trust/broker/clock"
+	"cloister/trust/broker/issuer"
+	"cloister/trust/broker/policy"
+	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault"
+)
+
+// Options are what a broker is made of. The caller opened store, log, clock and
+// vault, and closes them after the server.
+type Options struct {
+	Store *store.Store
+	Log   *audit.Log
+	// LogKey verifies the log's checkpoints: a verifier key of C2SP signed-note.
+	LogKey string
+	Clock  *clock.Clock
+	Vault  *vault.Vault
+	// Issuer certifies programs; nil if the broker issues no certificates.
+	Issuer *issuer.Issuer
+	// FirstPolicy is the text of the policy that a new broker waits to have
+	// approved by all its owners. It is ignored once there is one.
+	FirstPolicy []byte
+	// Verifiers makes the verifiers that a policy asks for.
+	Verifiers func(*policy.Policy) (platforms.Verifiers, error)
+	// Producer makes evidence of the broker itself.
+	Producer attest.Producer
+	// Monotonic is the clock of nonces and limits, which the host does not set
+	// back while the broker runs; nil means time.Now.
+	Monotonic func() time.Time
+	// Random makes nonces and ids; nil means crypto/rand.
+	Random io.Reader
+	Limits Limits
+	Logger *slog.Logger
+
+	quorum *quorum // nil if it does not change with the policy
+}
+
+// Server is a broker. It is safe for concurrent use.
+type Server struct {
+	store    *store.Store
+	audit    *audit.Log
+	logKey   string
+	clock    *clock.Clock
+	vault    *vault.Vault
+	issuer   *issuer.Issuer
+	first    *policy.Policy // not yet approved; nil once there is a policy
+	verify   func(*policy.Policy) (platforms.Verifiers, error)
+	producer attest.Producer
+	random   io.Reader
+	limits   Limits
+	log      *slog.Logger
+
+	hpke    hpke.PrivateKey
+	tlsCert tls.Certificate
+	tlsKey  Digest
+
+	nonces  *nonces
+	gate    *gate
+	tally   *tally
+	metrics *metrics
+	events  *events
+	quorum  *quorum
+
+	changing sync.Mutex              // of the policy: one at a time
+	inForce  atomic.Pointer[inForce] // nil before the first is approved
+	stopping atomic.Bool
+	wg       sync.WaitGroup
+	cancel   context.CancelFunc
+}
+
+// inForce is a policy with the verifiers that it asks for.
+type inForce struct {
+	policy    *policy.Policy
+	hash      policy.Hash
+	first     policy.Hash
+	verifiers platforms.Verifiers
+}
+
+// New makes a broker of its parts and begins what it does by itself. Close ends
+// it.
+func New(ctx context.Context, o Options) (*Server, error) {
+	o.Limits.fill()
+	if o.Monotonic == nil {
+		o.Monotonic = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Store == nil || o.Log == nil || o.LogKey == "" || o.Clock == nil || o.Vault == nil || o.Verifiers == nil {
+		return nil, errors.New("a broker needs a store, a log with its key, a clock, a vault and verifiers")
+	}
+	s := &Server{
+		store: o.Store, audit: o.Log, logKey: o.LogKey, clock: o.Clock, vault: o.Vault, issuer: o.Issuer,
+		verify: o.Verifiers, producer: o.Producer, random: o.Random, limits: o.Limits, log: o.Logger,
+	}
+	s.quorum = o.quorum
+	s.nonces = newNonces(o.Monotonic, o.Random, &s.limits)
+	s.gate = newGate(o.Monotonic, &s.limits)
+	s.tally = newTally(o.Monotonic, s.writeEntry)
+	s.metrics = newMetrics()
+	s.events = newEvents()
+	if err := s.open(ctx, o.FirstPolicy); err != nil {
+		return nil, err
+	}
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.wg.Go(func() { s.tally.run(ctx) })
+	s.wg.Go(func() { s.applyWaiting(ctx) })
+	return s, nil
+}
+
+var errNoPolicy = errors.New("the broker has no policy yet, and none was given for its owners to approve")
+
+// open reads the broker's keys and its policy.
+func (s *Server) open(ctx context.Context, first []byte) error {
+	err := s.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if s.hpke, err = s.vault.HPKEKey(tx); err != nil {
+			return err
+		}
+		if s.tlsCert, s.tlsKey, err = s.ownCertificate(tx); err != nil {
+			return err
+		}
+		_, err = s.audit.Append(tx, &audit.Entry{Type: "start", Details: map[string]string{"tls_key": s.tlsKey.String()}})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("start the broker: %w", err)
+	}
+	current, err := s.readCurrent()
+	switch {
+	case err != nil:
+		return err
+	case current != nil:
+		s.inForce.Store(current)
+		return nil
+	}
+	if len(first) == 0 {
+		return errNoPolicy
+	}
+	if s.first, err = policy.Parse("the first policy", first); err != nil {
+		return err
+	}
+	if _, err := policy.Compare(nil, s.first); err != nil {
+		return err
+	}
+	if string(s.first.Broker) != s.vault.Broker() {
+		return fmt.Errorf("the first policy is for the broker %q, and this is %q", s.first.Broker, s.vault.Broker())
+	}
+	return s.propose(ctx, first)
+}
+
+// Close ends what the broker does by itself. Serve has returned before.
+func (s *Server) Close() {
+	s.stopping.Store(true)
+	s.cancel()
+	s.wg.Wait()
+	s.events.close()
+}
+
+// Ready returns nil if the broker can release, or why it cannot.
+func (s *Server) Ready() error {
+	if s.stopping.Load() {
+		return errors.New("the broker is stopping")
+	}
+	if s.inForce.Load() == nil {
+		return errors.New("the first policy waits for the approval of its owners")
+	}
+	return s.store.View(func(tx *store.Tx) error {
+		state, err := s.vault.Restored(tx)
+		if err == nil && state != nil && !state.Open() {
+			err = fmt.Errorf("%w: waiting for %v", vault.ErrRestored, state.Waiting())
+		}
+		return err
+	})
+}
+
+// TLSKey is the SHA-256 of the SubjectPublicKeyInfo of the broker's certificate.
+func (s *Server) TLSKey() Digest { return s.tlsKey }
+
+// Handler is the API.
+func (s *Server) Handler() http.Handler {
+	api := http.NewServeMux()
+	for pattern, handle := range s.routes() {
+		api.HandleFunc(pattern, handle)
+	}
+	api.HandleFunc("/", s.handleUnknown)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		s.answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", s.handleReady)
+	mux.Handle("/", s.limited(api))
+	return s.identified(mux)
+}
+
+func (s *Server) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET " + PathBroker:   s.handleBroker,
+		"POST " + PathAttest:  s.handleAttest,
+		"POST " + PathNonce:   s.handleNonce,
+		"POST " + PathRelease: s.handleRelease,
+		"GET " + PathPolicy:   s.handlePolicyText,
+		"POST " + PathPolicy:  s.handlePolicy,
+		"POST " + PathOrder:   s.handleOrder,
+		"POST " + PathFreeze:  s.handleFreeze,
+		"GET " + PathOwners:   s.handleOwners,
+		"GET " + PathDataSets: s.handleDataSets,
+
+		"GET " + PathCheckpoint:  s.handleCheckpoint,
+		"GET " + PathConsistency: s.handleConsistency,
+		"GET " + PathInclusion:   s.handleInclusion,
+		"GET " + PathEntries:     s.handleEntries,
+		"GET " + PathWatch:       s.handleWatch,
+
+		"POST " + PathCertificate: s.handleCertificate,
+		"GET " + PathAuthority:    s.handleAuthority,
+		"GET " + PathCRL:          s.handleCRL,
+	}
+}
+
+func (s *Server) handleReady(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Ready(); err != nil {
+		s.answer(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": err.Error()})
+		return
+	}
+	s.answer(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func (s *Server) handleUnknown(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if s.routes()[method+" "+r.URL.Path] != nil {
+			w.Header().Set("Allow", method)
+			s.refused(w, r, "path", refuse(CodeMethod, "%.20q is not a method of %.100q: it is %s", r.Method, r.URL.Path, method))
+			return
+		}
+	}
+	s.refused(w, r, "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.Path))
+}
+
+// request is what is known of a request on its way.
+type request struct {
+	id     string
+	logged bool // there is a line in the audit log
+}
+
+type requestKey struct{}
+
+func requestOf(r *http.Request) *request {
+	if one, ok := r.Context().Value(requestKey{}).(*request); ok {
+		return one
+	}
+	return &request{}
+}
+
+func requestID(r *http.Request) string { return requestOf(r).id }
+func isLogged(r *http.Request) bool    { return requestOf(r).logged }
+
+// identified gives each request an id, which answer and log carry, and keeps a
+// panic from ending the others.
+func (s *Server) identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var id [8]byte
+		if _, err := io.ReadFull(s.random, id[:]); err != nil {
+			s.problem(w, r, classify(err))
+			return
+		}
+		one := &request{id: hex.EncodeToString(id[:])}
+		w.Header().Set("X-Request-Id", one.id)
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, one), s.limits.Release)
+		defer cancel()
+		// What is not written plainly is no place: nothing is cleaned and tried.
+		if r.URL.RawPath != "" || path.Clean(r.URL.Path) != r.URL.Path {
+			s.refused(w, r.WithContext(ctx), "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.EscapedPath()))
+			return
+		}
+		begin := time.Now()
+		defer func() { s.metrics.took(r.URL.Path, time.Since(begin)) }()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
