@@ -34,6 +34,8 @@ const (
 	tagPlaces  = "POSN"
 	tagRows    = "ROWS"
 	tagEnd     = "DONE"
+
+	tagExclusives = "excl"
 )
 
 const (

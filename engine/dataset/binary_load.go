@@ -27,6 +27,11 @@ func (b *building) loadBinary(ctx context.Context, in *Input) (*Dataset, []Notic
 	if err != nil {
 		return nil, nil, err
 	}
+	if b.ref == nil {
+		if err := l.layOut(); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := l.rows(ctx, first); err != nil {
 		return nil, nil, err
 	}
@@ -190,14 +195,44 @@ func (l *binaryLoad) mappers(features int) error {
 		return err
 	}
 	l.d.Mappers = list
-	if err := l.d.layout(l.o); err != nil {
+	l.setRawWidth()
+	return nil
+}
+
+// layOut lays the data set out, once all that stands before the rows is read.
+func (l *binaryLoad) layOut() error {
+	groups, err := l.exclusives()
+	if err != nil {
+		return err
+	}
+	if err := l.d.layout(l.o, func(columns []int) [][]int { return l.d.exclusivesOf(columns, groups) }); err != nil {
 		return err
 	}
 	if l.keepsRaw() {
 		l.d.placeRaw()
 	}
-	l.setRawWidth()
 	return nil
+}
+
+// exclusives reads the groups of features that exclude each other.
+func (l *binaryLoad) exclusives() ([][]int, error) {
+	p := &payload{rest: l.f.exclusives}
+	var groups [][]int
+	seen := map[int]bool{}
+	for n := p.uint32(); n > 0 && !p.bad; n-- {
+		var group []int
+		for k := p.uint32(); k > 0 && !p.bad; k-- {
+			f := int(p.uint32())
+			p.bad = p.bad || f >= len(l.d.Mappers) || seen[f] || len(group) > 0 && group[len(group)-1] > f
+			seen[f] = true
+			group = append(group, f)
+		}
+		groups = append(groups, group)
+	}
+	if l.f.exclusives == nil {
+		return nil, nil
+	}
+	return groups, l.f.ended(tagExclusives, p)
 }
 
 // setRawWidth is called once the mappers are known.

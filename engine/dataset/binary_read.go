@@ -61,6 +61,8 @@ type binaryFile struct {
 	r    io.ReadCloser
 	size int64
 	left int64 // bytes to come
+
+	exclusives []byte // payload of the section, if it came
 }
 
 // damaged is the error for what no writer writes.
@@ -149,6 +151,9 @@ func (f *binaryFile) checked() (*section, error) {
 		}
 		if s.tag[0] < 'a' || s.tag[0] > 'z' {
 			return s, nil
+		}
+		if s.tag == tagExclusives {
+			f.exclusives = s.payload()
 		}
 	}
 }

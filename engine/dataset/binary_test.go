@@ -45,15 +45,23 @@ func withMetadata(m Matrix) Matrix {
 // TestBitsOfBinary writes the same bytes everywhere.
 func TestBitsOfBinary(t *testing.T) {
 	t.Parallel()
-	const want = "a980e6c2395b281fc83fb11790deffd63d732a2746039658444bb0a392249851"
-	m, o := synthetic(10007)
-	var b bytes.Buffer
-	if err := mustBuild(t, withMetadata(m), o, nil).WriteBinary(&b); err != nil {
-		t.Fatal(err)
+	want := map[bool]string{ // by enable_bundle
+		false: "a980e6c2395b281fc83fb11790deffd63d732a2746039658444bb0a392249851",
+		true:  "f9e1453e4d35ea36d10cfe3a8f9eb5054fcb92d0d165fd3f0f3a913db60d3082",
 	}
-	hash := sha256.Sum256(b.Bytes())
-	if got := hex.EncodeToString(hash[:]); got != want {
-		t.Errorf("hash of the file %s, want %s", got, want)
+	m, o := synthetic(10007)
+	m = withMetadata(m)
+	got := map[bool]string{}
+	for _, o.EnableBundle = range []bool{false, true} {
+		var b bytes.Buffer
+		if err := mustBuild(t, m, o, nil).WriteBinary(&b); err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.Sum256(b.Bytes())
+		got[o.EnableBundle] = hex.EncodeToString(hash[:])
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("hashes of the file (-want +got):\n%s", d)
 	}
 }
 
@@ -134,7 +142,7 @@ func TestBinaryKnowsDataset(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"Metadata", "Rows", "LabelIndex", "FeatureNames", "Mappers", // stored
-		"Columns", "Blocks", "Words", "Sparse", "TotalBins", // made anew
+		"Columns", "Blocks", "Words", "Bundles", "Sparse", "TotalBins", // made anew
 		"Raw", // stored if it is there
 	}
 	var got []string

@@ -54,7 +54,7 @@ func (u *unpacker) columns(c rowChunk) error {
 	thin := 0
 	for i := range d.Columns {
 		m := d.Columns[i].Mapper
-		inMemory := d.Columns[i].Block < 0
+		inMemory := d.Columns[i].isListed()
 		list := spare
 		if inMemory {
 			list = &u.thin[thin]
@@ -93,7 +93,7 @@ func (u *unpacker) columns(c rowChunk) error {
 		return errBadRows
 	}
 	if d.Sparse != nil {
-		u.entries = d.setLists(c.first, c.n, u.thin, u.entries[:0], u.next)
+		u.entries = u.w.setLists(c.first, c.n, u.thin, u.entries[:0], u.next)
 		u.w.append(c.seq, u.entries)
 	}
 	return nil

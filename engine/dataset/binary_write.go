@@ -49,6 +49,9 @@ func (d *Dataset) writeBinary(w io.Writer, chunk int) error {
 		}
 		return p
 	})
+	if len(d.exclusives) > 0 {
+		b.section(tagExclusives, d.appendExclusives)
+	}
 	b.metadata()
 	for first := 0; first < d.Rows; first += chunk {
 		b.rows(first, min(first+chunk, d.Rows))
@@ -134,22 +137,20 @@ func (b *binaryWriter) rows(first, end int) {
 	if b.bins == nil {
 		b.bins = make([]uint16, chunkLimit)
 	}
-	if d.Sparse != nil {
-		if b.thin == nil {
-			b.thin = make([]binList, len(d.Sparse.Columns))
-		}
+	if b.thin == nil {
+		b.thin = make([]binList, len(d.Columns))
+	}
+	if d.Sparse != nil || d.Bundles != nil {
 		d.listsOf(first, end, b.thin)
 	}
 	b.section(tagRows, func(p []byte) []byte {
 		p = binary.LittleEndian.AppendUint32(p, uint32(end-first))
-		thin := 0
 		for i := range d.Columns {
 			m := d.Columns[i].Mapper
 			var list *binList
 			bins := b.bins[:end-first]
-			if d.Columns[i].Block < 0 {
-				list = &b.thin[thin]
-				thin++
+			if d.Columns[i].isListed() {
+				list = &b.thin[i]
 			} else {
 				d.binsOf(i, first, bins)
 			}

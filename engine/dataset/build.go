@@ -170,7 +170,8 @@ func (b *building) findBins(ctx context.Context, s source, picked []int) error {
 	if b.d.recipe, err = b.o.recipe(&b.in, b.d.FeatureNames, sampled == b.d.Rows); err != nil {
 		return err
 	}
-	if err := b.d.layout(b.o); err != nil {
+	group := func(columns []int) [][]int { return b.d.exclusive(columns, b.d.spotsOf(s, picked, columns)) }
+	if err := b.d.layout(b.o, group); err != nil {
 		return err
 	}
 	if b.o.KeepRaw {
@@ -228,8 +229,13 @@ func (b *building) expectedEntries() int {
 		return 0
 	}
 	share := 0.0
-	for _, c := range b.d.Sparse.Columns {
-		share += 1 - b.d.Columns[c].Mapper.SparseRate
+	for i := range b.d.Columns {
+		switch c := &b.d.Columns[i]; {
+		case c.Block < 0:
+			share += 1 - c.Mapper.SparseRate
+		case c.First > 0:
+			share += float64((1 - c.Mapper.SparseRate) * expectedConflicts)
+		}
 	}
 	return int(min(float64(share*1.02)*float64(b.d.Rows), 1<<40)) + 1024
 }

@@ -36,14 +36,21 @@ type Column struct {
 	// Block and Lane say where the column's bins are stored (see Block); Block
 	// is -1 for a column of Sparse.
 	Block, Lane int
+	// First is, for a column of a Bundle, the value of its lane that stands for
+	// the first of its bins, without the most frequent one; 0 for other columns.
+	First int
 }
 
 // Block is a group of up to eight dense columns whose bins share a machine
 // word, so that one load serves all of them and their histograms fit the
 // first-level cache together.
 type Block struct {
-	// Columns lists the columns of the lanes, lane 0 (lowest bits) first.
+	// Columns lists the columns of the lanes, lane 0 (lowest bits) first; -1
+	// where the lane is a bundle.
 	Columns []int
+	// Bundles has the bundles of the lanes, nil where a lane is a column's; it is
+	// nil if none of the lanes is a bundle.
+	Bundles []*Bundle
 	// Bits is the width of a lane: 8 (up to 8 columns of at most 256 bins) or
 	// 16 (up to 4 columns).
 	Bits int
@@ -52,7 +59,8 @@ type Block struct {
 // SparseRows stores the sparse columns row by row: only bins that differ from
 // the column's most frequent bin are listed.
 type SparseRows struct {
-	// Columns lists the sparse columns, ascending.
+	// Columns lists the sparse columns, and those of bundles that have entries,
+	// ascending.
 	Columns []int
 	// RowStart has, for each row and once more for the end, the index of its
 	// first entry.
@@ -84,6 +92,8 @@ type Dataset struct {
 	// apart, and pays for every cache line. Unused lanes are 0.
 	Blocks []Block
 	Words  []uint64
+	// Bundles lists the bundles of all blocks.
+	Bundles []*Bundle
 	// Sparse stores the sparse columns; nil when there are none.
 	Sparse *SparseRows
 	// TotalBins is the length of a flat histogram: the sum of the columns'
@@ -93,5 +103,8 @@ type Dataset struct {
 	// set.
 	Raw *RawValues
 
-	recipe []Setting // what made the bins, for WriteBinary
+	// For WriteBinary: what made the bins, and the columns that were found to
+	// exclude each other.
+	recipe     []Setting
+	exclusives [][]int
 }

@@ -82,6 +82,9 @@ func fingerprint(d *Dataset) string {
 	}
 	for _, c := range d.Columns {
 		put([]int64{int64(c.Feature), int64(c.Offset), int64(c.Block), int64(c.Lane)})
+		if c.First > 0 {
+			put(int64(c.First))
+		}
 	}
 	put(d.Words)
 	if s := d.Sparse; s != nil {
@@ -125,9 +128,10 @@ func TestBinsAreStored(t *testing.T) {
 	t.Parallel()
 	m, o := synthetic(5000)
 	for name, change := range map[string]func(o *Options){
-		"sparse":         func(*Options) {},
-		"dense":          func(o *Options) { o.EnableSparse = false },
-		"few sparse":     func(o *Options) { o.MinSparse = 0 },
+		"bundled":        func(*Options) {},
+		"sparse":         func(o *Options) { o.EnableBundle = false },
+		"dense":          func(o *Options) { o.EnableBundle, o.EnableSparse = false, false },
+		"few sparse":     func(o *Options) { o.EnableBundle, o.MinSparse = false, 0 },
 		"zero missing":   func(o *Options) { o.ZeroAsMissing = true },
 		"no missing":     func(o *Options) { o.UseMissing = false },
 		"sampled":        func(o *Options) { o.BinConstructSampleCnt = 1500 },
@@ -172,6 +176,10 @@ func checkLayout(t *testing.T, d *Dataset) {
 			continue
 		}
 		b := d.Blocks[c.Block]
+		if c.First > 0 {
+			checkBundle(t, d, i)
+			continue
+		}
 		if b.Columns[c.Lane] != i || c.Mapper.NumBins > 1<<b.Bits || len(b.Columns)*b.Bits > 64 {
 			t.Fatalf("column %d is not in its block: %+v %+v", i, c, b)
 		}

@@ -78,10 +78,10 @@ func ExampleFromRows() {
 		return
 	}
 	fmt.Println(d)
-	fmt.Println(len(d.Sparse.Entry), "entries")
+	fmt.Println(d.Bytes(), "bytes")
 	// Output:
-	// 1000 rows, 50 features, 50 used (50 sparse), 100 bins
-	// 1000 entries
+	// 1000 rows, 50 features, 50 used (0 sparse, 50 in 1 bundles), 100 bins
+	// 8000 bytes
 }
 
 // A table in a file, or, as here, behind any reader, with weights beside it.

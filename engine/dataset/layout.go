@@ -19,9 +19,10 @@ const minSparse = 17
 // narrowBins is the greatest number of bins in an 8-bit lane.
 const narrowBins = 256
 
-// layout chooses where each column is stored. It sets all of d but Words, the
-// sparse rows' contents and the metadata, from Mappers.
-func (d *Dataset) layout(o *Options) error {
+// layout chooses where each column is stored; group finds the columns that
+// exclude each other. It sets all of d but Words, the sparse rows' contents and
+// the metadata, from Mappers.
+func (d *Dataset) layout(o *Options, group grouper) error {
 	total := 0
 	var narrow, wide, thin []int
 	for f, m := range d.Mappers {
@@ -47,17 +48,42 @@ func (d *Dataset) layout(o *Options) error {
 			wide = append(wide, c)
 		}
 	}
-	if least := cmp.Or(o.MinSparse, minSparse); len(thin) < least {
-		narrow, wide = d.asDense(narrow, wide, thin)
-		thin = nil
-	}
 	d.TotalBins = total
-	d.addBlocks(narrow, 8)
-	d.addBlocks(wide, 16)
-	if thin != nil {
-		d.Sparse = &SparseRows{Columns: thin}
+	least := cmp.Or(o.MinSparse, minSparse)
+	if o.EnableBundle {
+		narrow, thin = d.bundle(narrow, thin, least, group)
 	}
+	if len(thin) < least {
+		narrow, wide = d.asDense(narrow, wide, thin)
+	}
+	var lanes []lane
+	for _, c := range narrow {
+		lanes = append(lanes, lane{column: c})
+	}
+	for _, b := range d.Bundles {
+		lanes = append(lanes, lane{column: -1, bundle: b})
+	}
+	d.addBlocks(lanes, 8)
+	lanes = lanes[:0]
+	for _, c := range wide {
+		lanes = append(lanes, lane{column: c})
+	}
+	d.addBlocks(lanes, 16)
+	d.openSparse()
 	return nil
+}
+
+// openSparse makes room for sparse rows if there may be entries.
+func (d *Dataset) openSparse() {
+	if listed := d.listed(); listed != nil {
+		d.Sparse = &SparseRows{Columns: listed}
+	}
+}
+
+// lane is what a lane holds: a column or a bundle.
+type lane struct {
+	column int
+	bundle *Bundle
 }
 
 // asDense moves sparse columns to the dense ones.
@@ -74,22 +100,32 @@ func (d *Dataset) asDense(narrow, wide, thin []int) (allNarrow, allWide []int) {
 	return narrow, wide
 }
 
-func (d *Dataset) addBlocks(columns []int, width int) {
-	for group := range slices.Chunk(columns, 64/width) {
-		for lane, c := range group {
-			d.Columns[c].Block, d.Columns[c].Lane = len(d.Blocks), lane
+func (d *Dataset) addBlocks(lanes []lane, width int) {
+	for group := range slices.Chunk(lanes, 64/width) {
+		block := Block{Bits: width}
+		for at, l := range group {
+			block.Columns = append(block.Columns, l.column)
+			columns := []int{l.column}
+			if l.bundle != nil {
+				if block.Bundles == nil {
+					block.Bundles = make([]*Bundle, len(group))
+				}
+				block.Bundles[at] = l.bundle
+				columns = l.bundle.Columns
+			}
+			for _, c := range columns {
+				d.Columns[c].Block, d.Columns[c].Lane = len(d.Blocks), at
+			}
 		}
-		d.Blocks = append(d.Blocks, Block{Columns: slices.Clone(group), Bits: width})
+		d.Blocks = append(d.Blocks, block)
 	}
 }
 
 // layoutLike takes the mappers and the layout of another dataset.
 func (d *Dataset) layoutLike(ref *Dataset) {
 	d.FeatureNames, d.Mappers, d.Columns = ref.FeatureNames, ref.Mappers, ref.Columns
-	d.Blocks, d.TotalBins, d.recipe = ref.Blocks, ref.TotalBins, ref.recipe
-	if ref.Sparse != nil {
-		d.Sparse = &SparseRows{Columns: ref.Sparse.Columns}
-	}
+	d.Blocks, d.Bundles, d.TotalBins, d.recipe = ref.Blocks, ref.Bundles, ref.TotalBins, ref.recipe
+	d.openSparse()
 	if ref.Raw != nil {
 		d.Raw = &RawValues{Width: ref.Raw.Width, Place: ref.Raw.Place}
 	}
@@ -109,7 +145,8 @@ func (d *Dataset) FeatureInfos() []string {
 }
 
 // BinAt is the bin of a row in a column. For dense columns it is a load and a
-// shift, for sparse ones a search among the row's entries.
+// shift, for sparse ones a search among the row's entries. Of a bundle's column
+// there are entries only where another column has the lane.
 func (d *Dataset) BinAt(column, row int) uint32 {
 	c := &d.Columns[column]
 	if c.Block < 0 {
@@ -117,7 +154,15 @@ func (d *Dataset) BinAt(column, row int) uint32 {
 	}
 	width := d.Blocks[c.Block].Bits
 	word := d.Words[row*len(d.Blocks)+c.Block]
-	return uint32(word>>(c.Lane*width)) & (1<<width - 1)
+	value := uint32(word>>(c.Lane*width)) & (1<<width - 1)
+	if c.First == 0 {
+		return value
+	}
+	bin, own := c.BundleBin(value)
+	if own || value == 0 || d.Sparse == nil {
+		return bin
+	}
+	return d.Sparse.bin(c, row)
 }
 
 func (s *SparseRows) bin(c *Column, row int) uint32 {
@@ -143,10 +188,19 @@ func (d *Dataset) Bytes() int {
 
 // String says how the data is stored, for logs.
 func (d *Dataset) String() string {
-	sparse := 0
-	if d.Sparse != nil {
-		sparse = len(d.Sparse.Columns)
+	sparse, bundled := 0, 0
+	for i := range d.Columns {
+		switch c := &d.Columns[i]; {
+		case c.Block < 0:
+			sparse++
+		case c.First > 0:
+			bundled++
+		}
 	}
-	return fmt.Sprintf("%d rows, %d features, %d used (%d sparse), %d bins",
-		d.Rows, len(d.Mappers), len(d.Columns), sparse, d.TotalBins)
+	stored := fmt.Sprintf("%d sparse", sparse)
+	if bundled > 0 {
+		stored += fmt.Sprintf(", %d in %d bundles", bundled, len(d.Bundles))
+	}
+	return fmt.Sprintf("%d rows, %d features, %d used (%s), %d bins",
+		d.Rows, len(d.Mappers), len(d.Columns), stored, d.TotalBins)
 }

@@ -18,6 +18,9 @@ type source interface {
 	// gather appends to out[i] the values of feature lo+i, for lo ≤ feature < hi,
 	// in the picked rows (nil: all) that are not zero.
 	gather(picked []int, lo, hi int, out [][]float64)
+	// spot appends to out[place[f]] each i for which feature f of row rows[i] is
+	// not zero; rows ascend, and features of a place below 0 do not matter.
+	spot(rows []int, place []int32, out [][]uint16)
 	// group is the number of features to gather at a time.
 	group() int
 	// batches is the number of batches, and batch gives one of them; it may use

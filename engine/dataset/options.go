@@ -35,6 +35,9 @@ type Options struct {
 	// MinSparse is the least number of such columns; fewer are stored as the
 	// others are. 0 means what is fastest. It cannot change a model.
 	MinSparse int
+	// EnableBundle stores columns that are almost never set in the same row as
+	// one (see Bundle), where that is faster. It cannot change a model.
+	EnableBundle bool
 	// KeepRaw keeps the values of numerical columns besides their bins, as
 	// linear trees need: four bytes each, however sparse the column. With a
 	// reference it is the reference that decides.
@@ -88,6 +91,7 @@ func DefaultOptions() Options {
 		FeaturePreFilter:      true,
 		MinDataInLeaf:         20,
 		EnableSparse:          true,
+		EnableBundle:          true,
 		MaxRows:               RowLimit,
 		MaxFeatures:           DefaultMaxFeatures,
 	}

@@ -29,6 +29,8 @@ type writer struct {
 	small     [][smallIntegers]uint16
 	smallOnce sync.Once
 
+	conflicts []atomic.Bool // of each column of a bundle: it has entries
+
 	scratch sync.Pool
 
 	mu      sync.Mutex
@@ -42,6 +44,7 @@ const smallIntegers = 8
 
 // thinColumn is a sparse column.
 type thinColumn struct {
+	column   int
 	feature  int
 	mapper   *Mapper
 	offset   uint32
@@ -58,6 +61,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 	if d.Raw != nil {
 		d.Raw.Values = make([]float32, d.Rows*d.Raw.Width)
 	}
+	w.conflicts = make([]atomic.Bool, len(d.Columns))
 	w.columnOf = make([]int32, len(d.Mappers))
 	w.categoryOf = make([]int32, len(d.Mappers))
 	for f, m := range d.Mappers {
@@ -72,7 +76,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 	for i := range d.Columns {
 		c := &d.Columns[i]
 		w.columnOf[c.Feature] = int32(i)
-		if c.Block >= 0 {
+		if c.Block >= 0 && c.First == 0 {
 			w.zeroRow[c.Block] |= uint64(c.Mapper.DefaultBin) << (c.Lane * d.Blocks[c.Block].Bits)
 		}
 	}
@@ -81,7 +85,7 @@ func newWriter(d *Dataset, name string, entries int) *writer {
 		s.Entry = make([]uint32, 0, entries)
 		for k, i := range s.Columns {
 			c := &d.Columns[i]
-			t := thinColumn{feature: c.Feature, mapper: c.Mapper, offset: c.Offset, usual: c.Mapper.MostFreqBin, zero: c.Mapper.DefaultBin}
+			t := thinColumn{column: i, feature: c.Feature, mapper: c.Mapper, offset: c.Offset, usual: c.Mapper.MostFreqBin, zero: c.Mapper.DefaultBin}
 			t.zeroStay = t.zero == t.usual
 			if !t.zeroStay {
 				w.moved = append(w.moved, k)
@@ -162,6 +166,9 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 		for block := range d.Blocks {
 			bl := &d.Blocks[block]
 			for lane, i := range bl.Columns {
+				if i < 0 {
+					continue
+				}
 				c := &d.Columns[i]
 				c.Mapper.fill(words[block:], len(d.Blocks), uint(lane*bl.Bits), values[c.Feature:], width, n)
 			}
@@ -172,6 +179,7 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 	}
 	for r := range b.Rows {
 		row := b.Values[r*width : (r+1)*width]
+		words := d.Words[(b.First+r)*len(d.Blocks) : (b.First+r+1)*len(d.Blocks)]
 		before := len(entries)
 		for k := range w.thin {
 			t := &w.thin[k]
@@ -180,7 +188,7 @@ func (w *writer) denseBatch(b *read.Batch, entries []uint32) []uint32 {
 				continue
 			}
 			if bin := t.mapper.Bin(v); bin != t.usual {
-				entries = append(entries, t.offset+bin)
+				entries = w.set(t.column, bin, words, entries)
 			}
 		}
 		d.Sparse.RowStart[b.First+r+1] = len(entries) - before
@@ -237,7 +245,7 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 			} else {
 				bin = c.Mapper.Bin(v)
 			}
-			if c.Block >= 0 {
+			if c.Block >= 0 && c.First == 0 {
 				width := d.Blocks[c.Block].Bits
 				at := c.Lane * width
 				words[c.Block] = words[c.Block]&^((1<<width-1)<<at) | uint64(bin)<<at
@@ -249,8 +257,12 @@ func (w *writer) sparseBatch(b *read.Batch, entries []uint32) []uint32 {
 				}
 				moved = moved[1:]
 			}
-			if bin != c.Mapper.MostFreqBin {
+			switch {
+			case bin == c.Mapper.MostFreqBin:
+			case c.Block < 0:
 				entries = append(entries, c.Offset+bin)
+			default:
+				entries = w.set(int(w.columnOf[f]), bin, words, entries)
 			}
 		}
 		for _, k := range moved {
@@ -296,4 +308,5 @@ func (w *writer) finish() {
 	for r := range w.d.Rows {
 		s.RowStart[r+1] += s.RowStart[r]
 	}
+	w.trimSparse()
 }

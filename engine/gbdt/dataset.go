@@ -16,6 +16,7 @@ func DatasetOptions(cfg *lightgbm.Config) dataset.Options {
 	o.DataRandomSeed = uint64(cfg.DataRandomSeed)
 	o.UseMissing, o.ZeroAsMissing = cfg.UseMissing, cfg.ZeroAsMissing
 	o.FeaturePreFilter, o.MinDataInLeaf = cfg.FeaturePreFilter, cfg.MinDataInLeaf
+	o.EnableBundle = cfg.EnableBundle
 	o.KeepRaw = cfg.LinearTree
 	o.Threads = cfg.NumThreads
 	if list, err := lightgbm.ParseColumns(cfg.CategoricalFeature); err == nil {

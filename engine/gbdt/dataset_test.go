@@ -19,7 +19,7 @@ func TestDatasetOptions(t *testing.T) {
 	for name, value := range map[string]string{
 		"max_bin": "63", "min_data_in_bin": "5", "bin_construct_sample_cnt": "1000", "data_random_seed": "7",
 		"use_missing": "false", "zero_as_missing": "true", "feature_pre_filter": "false", "min_data_in_leaf": "9",
-		"num_threads": "3", "categorical_feature": "name:a,b",
+		"num_threads": "3", "enable_bundle": "false", "categorical_feature": "name:a,b",
 	} {
 		if err := cfg.Set(name, value); err != nil {
 			t.Fatal(err)
@@ -28,7 +28,7 @@ func TestDatasetOptions(t *testing.T) {
 	want := dataset.DefaultOptions()
 	want.MaxBin, want.MinDataInBin, want.BinConstructSampleCnt, want.DataRandomSeed = 63, 5, 1000, 7
 	want.UseMissing, want.ZeroAsMissing, want.FeaturePreFilter, want.MinDataInLeaf = false, true, false, 9
-	want.Threads, want.CategoricalNames = 3, []string{"a", "b"}
+	want.Threads, want.EnableBundle, want.CategoricalNames = 3, false, []string{"a", "b"}
 	if diff := cmp.Diff(want, gbdt.DatasetOptions(cfg)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

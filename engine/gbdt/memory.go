@@ -24,10 +24,11 @@ func TrainingMemory(cfg *lightgbm.Config, train *dataset.Dataset, threads int) i
 		switch c := &train.Columns[i]; {
 		case c.Block < 0:
 			listed += 1 - c.Mapper.SparseRate
-		case train.Blocks[c.Block].Bits == 8:
+		case c.First == 0 && train.Blocks[c.Block].Bits == 8:
 			perRow++
 		}
 	}
+	perRow += int64(len(train.Bundles))
 	if train.Sparse != nil {
 		perRow += int64(listed*5) + 1 + int64(threads) // and a mark of each thread
 	}

@@ -258,7 +258,8 @@ type Config struct {
 	// compactly.
 	IsEnableSparse bool
 	// EnableBundle is the parameter enable_bundle. Store features that are
-	// never set together as one.
+	// almost never set in the same row as one, where that saves time. The
+	// model is the same.
 	EnableBundle bool
 	// UseMissing is the parameter use_missing. Treat missing values on their
 	// own; false makes them zeros.

@@ -8,8 +8,10 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
+	"cloister/engine/dataset"
 	"cloister/engine/parallel"
 	"cloister/engine/tree"
 
@@ -25,15 +27,32 @@ func anyCases() uint64 {
 }
 
 // TestReproducibleWithAnyOptions grows trees on random tables with random
-// options: neither threads nor the memory for histograms change them, and they
+// options: neither threads nor the memory for histograms nor bundles change them, and they
 // are what the rows, the columns and the options allow.
 func TestReproducibleWithAnyOptions(t *testing.T) {
 	t.Parallel()
+	var bundled, conflicting atomic.Int64
+	t.Cleanup(func() {
+		if n := int64(anyCases() / 20); bundled.Load() < n || conflicting.Load() < n {
+			t.Errorf("only %d cases have bundles, and %d of these conflicts", bundled.Load(), conflicting.Load())
+		}
+	})
 	for seed := range anyCases() {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			c := newAnyCase(t, seed)
-			want := c.grow(t, 1, c.options)
+			if c.data.Bundles != nil {
+				bundled.Add(1)
+				if s := c.data.Sparse; s != nil && slices.ContainsFunc(s.Columns, func(i int) bool { return c.data.Columns[i].First > 0 }) {
+					conflicting.Add(1)
+				}
+			}
+			want := c.grow(t, c.data, 1, c.options)
+			for i, got := range c.grow(t, c.plain, 1, c.options) {
+				if diff := want[i].diff(got); diff != "" {
+					t.Errorf("without bundles tree %d is another: %s", i, diff)
+				}
+			}
 			for i := range want {
 				c.check(t, i, want[i])
 			}
@@ -41,7 +60,7 @@ func TestReproducibleWithAnyOptions(t *testing.T) {
 				memory := map[int]int{1: 1, 2: c.options.HistogramMemory, 3: 0, 8: 50_000}[threads]
 				opt := c.options
 				opt.HistogramMemory = memory
-				for i, got := range c.grow(t, threads, opt) {
+				for i, got := range c.grow(t, c.data, threads, opt) {
 					if diff := want[i].diff(got); diff != "" {
 						t.Errorf("%d threads and %d bytes for histograms change tree %d: %s", threads, memory, i, diff)
 					}
@@ -72,22 +91,22 @@ func (g *anyGrown) diff(other anyGrown) string {
 }
 
 // grow grows the case's trees.
-func (c *anyCase) grow(t *testing.T, threads int, opt tree.Options) []anyGrown {
+func (c *anyCase) grow(t *testing.T, d *dataset.Dataset, threads int, opt tree.Options) []anyGrown {
 	t.Helper()
 	pool := parallel.New(threads)
 	defer pool.Close()
-	g := tree.NewGrower(c.data, pool, opt)
+	g := tree.NewGrower(d, pool, opt)
 	all := make([]anyGrown, len(c.trees))
 	for i, from := range c.trees {
 		made, err := g.Grow(context.Background(), from.gradients, from.rows, from.columns)
 		if err != nil {
 			t.Fatal(err)
 		}
-		grown := anyGrown{Tree: made.Tree, Scores: make([]float64, c.data.Rows)}
+		grown := anyGrown{Tree: made.Tree, Scores: make([]float64, d.Rows)}
 		for leaf := range made.Tree.NumLeaves {
 			grown.Rows = append(grown.Rows, slices.Clone(made.Rows(leaf)))
 		}
-		made.AddScores(c.data, nil, grown.Scores)
+		made.AddScores(d, nil, grown.Scores)
 		all[i] = grown
 	}
 	return all

@@ -14,7 +14,8 @@ import (
 // anyCase is a random table with a random way to grow trees on it.
 type anyCase struct {
 	data    *dataset.Dataset
-	columns [][]float64 // the table's values
+	plain   *dataset.Dataset // the same table without bundles
+	columns [][]float64      // the table's values
 	options tree.Options
 	trees   []anyTree // that one grower grows, one after the other
 }
@@ -53,13 +54,12 @@ func newAnyCase(t *testing.T, seed uint64) *anyCase {
 			o.Categorical = append(o.Categorical, f)
 		}
 	}
-	var err error
-	c.data, _, err = dataset.FromColumns(context.Background(), dataset.Columns{
-		Values: c.columns, Metadata: dataset.Metadata{Label: make([]float32, rows)},
-	}, o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	categorical := c.spellOut(rand.New(rand.NewPCG(seed, 13)), rows, &o)
+	o.Categorical = append(o.Categorical, categorical...)
+	features = len(c.columns)
+	c.data = c.build(t, o)
+	o.EnableBundle = false
+	c.plain = c.build(t, o)
 	signal := c.signal(r)
 	for key := range 2 {
 		c.trees = append(c.trees, anyTree{
@@ -69,6 +69,47 @@ func newAnyCase(t *testing.T, seed uint64) *anyCase {
 	}
 	c.options = anyOptions(r, features)
 	return c
+}
+
+func (c *anyCase) build(t *testing.T, o dataset.Options) *dataset.Dataset {
+	t.Helper()
+	d, _, err := dataset.FromColumns(context.Background(), dataset.Columns{
+		Values: c.columns, Metadata: dataset.Metadata{Label: make([]float32, len(c.columns[0]))},
+	}, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// spellOut adds, in one of two cases, columns of which in most rows at most one
+// is set. It returns those that hold categories.
+func (c *anyCase) spellOut(r *rand.Rand, rows int, o *dataset.Options) (categorical []int) {
+	if r.IntN(2) == 0 {
+		return nil
+	}
+	for range 1 + r.IntN(3) {
+		first, n := len(c.columns), 2+r.IntN(pick(r, 3, 12, 60))
+		values, kinds := make([][]float64, n), pick(r, 1, 1, 2, 6)
+		for k := range n {
+			values[k] = make([]float64, rows)
+			o.MaxBinByFeature = append(o.MaxBinByFeature, pick(r, 2, 3, 255))
+			if r.IntN(8) == 0 {
+				categorical = append(categorical, first+k)
+			}
+		}
+		conflicts, unset, missing := pick(r, 0, 0, 0.002, 0.05, 0.3), pick(r, 0, 0.1, 0.5), sometimes(r, 0.01)
+		for i := range rows {
+			for more := r.Float64() >= unset; more; more = r.Float64() < conflicts {
+				v := &values[int(float64(n)*r.Float64()*r.Float64())][i]
+				if *v = float64(1 + r.IntN(kinds)); r.Float64() < missing {
+					*v = math.NaN()
+				}
+			}
+		}
+		c.columns = append(c.columns, values...)
+	}
+	return categorical
 }
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
@@ -111,7 +152,11 @@ func anyColumn(r *rand.Rand, rows int) (values []float64, bins int, categorical 
 // signal is a function of the table, with noise and a mean of zero.
 func (c *anyCase) signal(r *rand.Rand) []float64 {
 	y := make([]float64, c.data.Rows)
-	for _, values := range c.columns[:min(len(c.columns), 5)] {
+	some := c.columns[:min(len(c.columns), 5)]
+	if n := len(c.columns); n > 7 {
+		some = append(some[:4:4], c.columns[n-3:]...)
+	}
+	for _, values := range some {
 		weight, turn := r.NormFloat64(), float64(r.IntN(4))
 		for i, v := range values {
 			if math.IsNaN(v) {

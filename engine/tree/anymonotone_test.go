@@ -30,7 +30,7 @@ func TestAnyMonotone(t *testing.T) {
 					for range c.columns {
 						c.options.Monotone = append(c.options.Monotone, int8(r.IntN(3)-1))
 					}
-					for i, grown := range c.grow(t, 2, c.options) {
+					for i, grown := range c.grow(t, c.data, 2, c.options) {
 						c.check(t, i, grown)
 						splits += c.checkMonotone(t, r, grown.Tree)
 					}

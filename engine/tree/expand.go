@@ -16,6 +16,7 @@ type worker struct {
 	lanes  []laneSums // one per 8-bit block
 	words  []uint64   // of a stretch of rows, block after block
 	values [mostRows]int64
+	few    fewRows
 	spare  []uint32
 	table  []uint8
 	marks  []uint8 // of rows, all 0 between uses
@@ -303,7 +304,7 @@ func (g *Grower) searchColumns(w *worker, p pair, lo, hi int, found []split) {
 }
 
 // complete completes a column's sums: it adds the parts, derives the most
-// frequent bin of a sparse column, which is not stored, from the total over the
+// frequent bin of a sparse or bundled column, which is not stored, from the total over the
 // leaf, and takes the sums from those of both siblings.
 func (g *Grower) complete(p *pair, column int) {
 	c := &g.data.Columns[column]
@@ -314,7 +315,7 @@ func (g *Grower) complete(p *pair, column int) {
 			own[i] += v
 		}
 	}
-	if c.Block < 0 {
+	if c.Block < 0 || c.First > 0 {
 		rest := p.leaf.total
 		for _, v := range own {
 			rest -= v

@@ -260,16 +260,17 @@ func (g *Grower) trim(leaves []leaf) {
 // reads one column; at a byte a row it fits a nearer cache than the words do.
 func transpose(d *dataset.Dataset, pool *parallel.Pool) [][]uint8 {
 	out := make([][]uint8, len(d.Columns))
+	var first []int // of each lane its column, or the first of them
 	for i := range d.Columns {
-		if c := &d.Columns[i]; c.Block >= 0 && d.Blocks[c.Block].Bits == 8 {
+		if c := &d.Columns[i]; out[i] == nil && c.Block >= 0 && d.Blocks[c.Block].Bits == 8 {
 			out[i] = make([]uint8, d.Rows)
+			first = append(first, i)
+			shareLane(d, out, i)
 		}
 	}
 	pool.Chunks(d.Rows, sumChunk, func(_, lo, hi int) {
-		for i, to := range out {
-			if to == nil {
-				continue
-			}
+		for _, i := range first {
+			to := out[i]
 			c := &d.Columns[i]
 			at, stride, shift := lo*len(d.Blocks)+c.Block, len(d.Blocks), uint(8*c.Lane)
 			for r := lo; r < hi; r++ {

@@ -36,12 +36,15 @@ type builder struct {
 	lane    []int
 
 	entryBytes int // of a row's entries, on average
+
+	seldom []uint64 // a bit for each row that has entries, if these are few
 }
 
 func newBuilder(d *dataset.Dataset) *builder {
 	b := &builder{data: d, stride: len(d.Blocks), lane: make([]int, len(d.Blocks))}
 	if d.Sparse != nil {
 		b.entryBytes = min(1024, 4*len(d.Sparse.Entry)/max(1, d.Rows)+32)
+		b.seldom = rowsWithEntries(d)
 	}
 	b.stretch = max(leastRows, min(mostRows, stretchWords/max(1, b.stride)))
 	for i := range d.Blocks {
@@ -72,12 +75,12 @@ func (b *builder) add(w *worker, hist []int64, rows []uint32, lo, hi int, packed
 
 // clear clears the sums that are added to directly.
 func (b *builder) clear(hist []int64, use *usage) {
-	if b.narrow == len(b.data.Blocks) && !use.sparse {
+	if b.narrow == len(b.data.Blocks) && !use.sparse && b.data.Bundles == nil {
 		return
 	}
 	for i := range b.data.Columns {
 		c := &b.data.Columns[i]
-		if use.column[i] && (c.Block < 0 || b.data.Blocks[c.Block].Bits != 8) {
+		if use.column[i] && (c.Block < 0 || c.First > 0 || b.data.Blocks[c.Block].Bits != 8) {
 			clear(hist[c.Offset:][:c.Mapper.NumBins])
 		}
 	}
@@ -111,7 +114,7 @@ func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64
 		b.prefetch(next, packed, use)
 		b.addWords(w, hist, values, use)
 		if use.sparse {
-			b.addSparseList(hist, part, values)
+			b.addSparseList(hist, part, values, w)
 		}
 		part = next
 	}
@@ -119,7 +122,7 @@ func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64
 
 func (b *builder) prefetch(rows []uint32, packed []int64, use *usage) {
 	prefetch.Rows(packed, 1, rows)
-	if use.sparse {
+	if use.sparse && b.seldom == nil {
 		prefetch.Rows(b.data.Sparse.RowStart, 1, rows)
 	}
 	prefetch.Rows(b.data.Words, b.stride, rows)
@@ -213,6 +216,10 @@ func (b *builder) flush(h *laneSums, block int, hist []int64) {
 			sums[0] = 0
 			continue
 		}
+		if columns[lane] < 0 {
+			flushBundle(sums, b.data.Blocks[block].Bundles[lane], hist)
+			continue
+		}
 		c := &b.data.Columns[columns[lane]]
 		sums = sums[:c.Mapper.NumBins]
 		copy(hist[c.Offset:], sums)
@@ -231,6 +238,10 @@ func (b *builder) add16(hist []int64, block int, words []uint64, packed []int64)
 }
 
 func (b *builder) addSparseRange(hist []int64, lo, hi int, packed []int64) {
+	if b.seldom != nil {
+		b.addSeldomRange(hist, lo, hi, packed)
+		return
+	}
 	s := b.data.Sparse
 	start := s.RowStart[lo]
 	for r := lo; r < hi; r++ {
@@ -248,7 +259,10 @@ const sparseStretch = 32
 
 // addSparseList adds the entries of rows while those of the next ones are on
 // their way.
-func (b *builder) addSparseList(hist []int64, rows []uint32, packed []int64) {
+func (b *builder) addSparseList(hist []int64, rows []uint32, packed []int64, w *worker) {
+	if b.seldom != nil {
+		rows, packed = b.seldomList(w, rows, packed)
+	}
 	s := b.data.Sparse
 	var places [sparseStretch]uint32
 	b.fetchSparse(rows[:min(len(rows), sparseStretch)], &places)
@@ -295,9 +309,10 @@ func (u *usage) refresh(d *dataset.Dataset) {
 		}
 		if at := d.Columns[i].Block; at >= 0 {
 			u.block[at] = true
-		} else {
-			u.sparse = true
 		}
+	}
+	if d.Sparse != nil {
+		u.sparse = slices.ContainsFunc(d.Sparse.Columns, func(c int) bool { return u.column[c] })
 	}
 }
 

@@ -13,7 +13,9 @@ type binLookup struct {
 	shift  uint
 	mask   uint64
 
-	bytes []uint8 // the column alone, if there is a copy
+	bytes []uint8 // the column's lane alone, if there is a copy
+
+	bundled *dataset.Column // nil for a column that is not in a bundle
 
 	list *sparseColumn // the rows of a sparse column, if there is a copy
 
@@ -37,6 +39,9 @@ func newBinLookup(d *dataset.Dataset, column int) binLookup {
 	l.stride = len(d.Blocks)
 	l.shift = width * uint(c.Lane)
 	l.mask = 1<<width - 1
+	if c.First > 0 {
+		l.bundled, l.sparse = c, d.Sparse
+	}
 	return l
 }
 
@@ -55,7 +60,14 @@ func missingBin(m *dataset.Mapper) int {
 
 func (l *binLookup) bin(row uint32) uint32 {
 	if l.words != nil {
-		return uint32(l.words[int(row)*l.stride] >> l.shift & l.mask)
+		value := uint32(l.words[int(row)*l.stride] >> l.shift & l.mask)
+		if l.bundled == nil {
+			return value
+		}
+		bin, own := l.bundled.BundleBin(value)
+		if own || value == 0 || l.sparse == nil {
+			return bin
+		}
 	}
 	entries := l.sparse.Entry[l.sparse.RowStart[row]:l.sparse.RowStart[row+1]]
 	at, _ := slices.BinarySearch(entries, l.offset)
@@ -165,6 +177,10 @@ func (g *Grower) undivide(rows []uint32, nLeft int) {
 // at the start of spare.
 func (w *worker) divideInto(rows, spare []uint32, l *binLookup, table []uint8) int {
 	switch {
+	case l.bytes != nil && l.bundled != nil:
+		if left, done := w.divideBundled(rows, spare, l, table); done {
+			return left
+		}
 	case l.bytes != nil:
 		return divideBytes(rows, spare, l.bytes, table)
 	case l.list != nil && len(rows) > 0:

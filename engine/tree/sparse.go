@@ -81,14 +81,9 @@ func (s *sparseColumn) bin(at int) int {
 // first and the last of rows stand at from … to-1: it marks those that do not go
 // where the most frequent bin goes.
 func (w *worker) divideMarked(rows, spare []uint32, l *binLookup, from, to int, table []uint8) int {
-	if n := l.rows; len(w.marks) < n {
-		w.marks = make([]uint8, n)
-	}
+	w.mark(l, from, to, table)
+	defer w.unmark(l, from, to)
 	usual := table[l.mostFreq]
-	listed := l.list.rows[from:to]
-	for i, r := range listed {
-		w.marks[r] = table[l.list.bin(from+i)] ^ usual
-	}
 	left, right := 0, 0
 	spare = spare[:len(rows)]
 	for _, r := range rows {
@@ -98,8 +93,22 @@ func (w *worker) divideMarked(rows, spare []uint32, l *binLookup, from, to int, 
 		left += goes
 		right += 1 - goes
 	}
-	for _, r := range listed {
+	return left
+}
+
+// mark marks the listed rows that do not go where the most frequent bin goes.
+func (w *worker) mark(l *binLookup, from, to int, table []uint8) {
+	if n := l.rows; len(w.marks) < n {
+		w.marks = make([]uint8, n)
+	}
+	usual := table[l.mostFreq]
+	for i, r := range l.list.rows[from:to] {
+		w.marks[r] = table[l.list.bin(from+i)] ^ usual
+	}
+}
+
+func (w *worker) unmark(l *binLookup, from, to int) {
+	for _, r := range l.list.rows[from:to] {
 		w.marks[r] = 0
 	}
-	return left
 }

@@ -53,6 +53,12 @@ var sets = []*set{
 		config: peer.Config{"objective": "binary", "num_leaves": "255", "num_iterations": "30"},
 	},
 	{
+		name: "onehot", about: "300,000 rows of 5 numbers and of 12 variables with 2 to 140 categories, each category a column (LibSVM, 505 features), two classes; 75,000 are predicted. 30 trees of 255 leaves.",
+		rows: 300_000, held: 75_000, metric: score.LogLoss,
+		make:   made(&synth.OneHot{Seed: 6, Numbers: 5, Levels: []int{140, 100, 80, 60, 40, 30, 20, 12, 8, 5, 3, 2}}),
+		config: peer.Config{"objective": "binary", "num_leaves": "255", "num_iterations": "30"},
+	},
+	{
 		name: "classes", about: "50,000 rows of 100 numbers, five classes; 50,000 are predicted. 10 iterations of five trees of 31 leaves.",
 		rows: 50_000, held: 50_000, metric: score.MultiLogLoss,
 		make:   made(&synth.Dense{Seed: 3, Columns: 100, Kind: synth.Multiclass, Classes: 5}),

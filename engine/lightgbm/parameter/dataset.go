@@ -43,8 +43,8 @@ func dataset() []Parameter {
 		},
 		{
 			Name: "enable_bundle", Aliases: []string{"is_enable_bundle", "bundle"}, Type: Bool, Default: "true",
-			Text:   "Store features that are never set together as one.",
-			Status: Accepted, Reason: "only memory and speed depend on it, and Cloister chooses the layout itself",
+			Text:   "Store features that are almost never set in the same row as one, where that saves time. The model is the same.",
+			Status: Supported,
 		},
 		{
 			Name: "use_missing", Type: Bool, Default: "true",

@@ -31,6 +31,9 @@ func TestReproducibleTables(t *testing.T) {
 		"bag": {func(path string) error {
 			return Write(path, &Bag{Seed: 4, Columns: 300, PerRow: 20}, 0, 500)
 		}, "89b7ba537d8b2a83"},
+		"one hot": {func(path string) error {
+			return Write(path, &OneHot{Seed: 6, Numbers: 2, Levels: []int{9, 4, 2}}, 0, 500)
+		}, "d8bb59d48a7a8350"},
 		"ranking": {func(path string) error {
 			return WriteQueries(path, &Ranking{Seed: 5, Columns: 12}, 0, 50)
 		}, "29e7d187de7967fe"},
