@@ -241,20 +241,12 @@ func TestRefused(t *testing.T) {
 // TestSHA1OfRSA: PROTOCOL.sshsig forbids the signature algorithm ssh-rsa.
 func TestSHA1OfRSA(t *testing.T) {
 	t.Parallel()
-	signer, ok := signers(t)["rsa"].(ssh.AlgorithmSigner)
-	if !ok {
-		t.Fatal("no AlgorithmSigner")
-	}
-	text, err := preimage(namespace, "sha512", []byte("message"))
+	s, err := Parse(read(t, "rsa.sig"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sig, err := signer.SignWithAlgorithm(rand.Reader, text, ssh.KeyAlgoRSA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Signature{Key: signer.PublicKey(), Namespace: namespace, Hash: "sha512", Signature: sig}
-	if err := s.Verify(namespace, []byte("message")); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "is not accepted") {
+	s.Signature.Format = ssh.KeyAlgoRSA
+	if err := s.Verify(namespace, read(t, "msg")); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "the algorithm ssh-rsa is not accepted") {
 		t.Errorf("error is %v", err)
 	}
 }
