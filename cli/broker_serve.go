@@ -147,7 +147,7 @@ func (f *brokerServeFlags) config(ctx context.Context, inTEE bool) (*broker.Conf
 	}
 	c := &broker.Config{
 		Dir: filepath.Join(f.dir, "store"), Quorum: broker.Witnesses(f.witnesses, time.Now), Heartbeat: time.Minute, Domains: f.domains,
-		Options: broker.Options{Verifiers: sources.Verifiers},
+		Sources: sources,
 	}
 	if f.policy != "" {
 		if c.Options.FirstPolicy, err = os.ReadFile(f.policy); err != nil {
@@ -186,7 +186,7 @@ func (f *brokerServeFlags) protector() (protector.Protector, error) {
 
 // sources are where collateral comes from: first from the evidence itself.
 func (f *brokerServeFlags) sources() (*broker.Sources, error) {
-	s := &broker.Sources{Now: time.Now}
+	s := &broker.Sources{}
 	intel := sgx.Sources{sgx.NewCarried()}
 	if f.collateral != "" {
 		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))

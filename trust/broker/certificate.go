@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"cloister/trust/broker/issuer"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault"
 )
 
 // The places of the issuing authority.
@@ -129,6 +131,11 @@ func (s *Server) certify(ctx context.Context, q *CertificateRequest, entry *audi
 		if err := checkCurrent(tx, p); err != nil {
 			return err
 		}
+		// A restored broker may be an older copy, in which it does not stand that the
+		// program has lost its name.
+		if err := s.unlocked(tx); err != nil {
+			return err
+		}
 		if err := s.seenCollateral(tx, &v.Claims); err != nil {
 			return err
 		}
@@ -150,9 +157,22 @@ func (s *Server) certify(ctx context.Context, q *CertificateRequest, entry *audi
 	if err != nil {
 		return nil, err
 	}
+	if err := s.stillAllowed(ctx, p, &granted{index: index}, entry); err != nil {
+		return nil, err
+	}
 	a.Time = s.clock.Now()
 	a.Receipt, err = s.receipt(ctx, index, w)
 	return a, err
+}
+
+// unlocked refuses while owners have to confirm that the broker, which was
+// restored, is no older copy.
+func (s *Server) unlocked(tx *store.Tx) error {
+	state, err := s.vault.Restored(tx)
+	if err == nil && state != nil && !state.Open() {
+		err = fmt.Errorf("the broker is %w: waiting for %v", vault.ErrRestored, state.Waiting())
+	}
+	return err
 }
 
 // names are those that the request is for.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ type PolicyText struct {
 const (
 	maxPolicy     = 1 << 20
 	maxSignatures = 256
-	maxPending    = 32
+	maxPending    = 8 // of each owner
 )
 
 func (s *Server) handlePolicyText(w http.ResponseWriter, r *http.Request) {
@@ -138,6 +139,25 @@ func (s *Server) submit(ctx context.Context, q *PolicyRequest, entry *audit.Entr
 	if err != nil {
 		return nil, err
 	}
+	a, took, err := s.enter(ctx, q, next, signatures, entry)
+	if err != nil || took == nil {
+		return a, err
+	}
+	// Not with the lock held: while witnesses are out of reach owners can hand in
+	// what ends that.
+	w, err := s.witnessed(ctx, took.index)
+	if err != nil {
+		return a, err
+	}
+	s.quorum.use(took.witnesses, took.index)
+	r, err := s.receipt(ctx, took.index, w)
+	a.Receipt = &r
+	return a, err
+}
+
+// enter adds signatures to a change and, if it is complete and has waited, makes
+// it the policy in force.
+func (s *Server) enter(ctx context.Context, q *PolicyRequest, next *policy.Policy, signatures []*approval.Signature, entry *audit.Entry) (*PolicyAnswer, *took, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	current := s.inForce.Load()
@@ -146,59 +166,68 @@ func (s *Server) submit(ctx context.Context, q *PolicyRequest, entry *audit.Entr
 	case current != nil:
 		old = current.policy
 	case next.Hash() != s.first.Hash():
-		return nil, refuse(CodePolicy, "the broker was started to wait for the policy %s, and this is %s", s.first.Hash(), next.Hash())
+		return nil, nil, refuse(CodePolicy, "the broker was started to wait for the policy %s, and this is %s", s.first.Hash(), next.Hash())
 	}
 	change, err := policy.Compare(old, next)
 	if err != nil {
-		return nil, refuse(CodePolicy, "%w", err)
+		return nil, nil, refuse(CodePolicy, "%w", err)
 	}
 	a := &PolicyAnswer{Hash: next.Hash(), Version: next.Version, Statement: string(change.Statement())}
 	record, err := s.collect(ctx, q.Policy, change, signatures, a, entry)
 	if err != nil || !a.complete() {
-		return a, err
+		return a, nil, err
 	}
 	a.Until = record.Complete.Add(change.Waits())
 	if s.clock.Now().Before(a.Until) {
-		return a, nil
+		return a, nil, nil
 	}
-	return a, s.apply(ctx, old, next, record, a, entry)
+	took, err := s.apply(ctx, old, next, record, entry)
+	a.Applied = err == nil
+	return a, took, err
+}
+
+// took is a change that took effect.
+type took struct {
+	index     int64        // of its line in the log
+	witnesses audit.Quorum // nil if they are those of before
 }
 
 func (a *PolicyAnswer) complete() bool { return len(a.Missing) == 0 }
 
 // collect stores the signatures that count.
 func (s *Server) collect(ctx context.Context, text string, change *policy.Change, signatures []*approval.Signature, a *PolicyAnswer, entry *audit.Entry) (*policyRecord, error) {
+	// Before the transaction, which others wait for.
+	statement := change.Statement()
+	for _, sig := range signatures {
+		if !concerns(change, sig.Key()) {
+			return nil, refuse(CodeForbidden, "the key %s signed, which is no owner's, neither before the change nor after it", sig.Key().Fingerprint())
+		}
+		if err := sig.Verify(approval.ForPolicy, statement); err != nil {
+			return nil, refuse(CodeForbidden, "%w", err)
+		}
+	}
 	record := &policyRecord{Hash: a.Hash, Version: a.Version, Text: text}
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		known, err := getJSON(tx, bucketPending, a.Hash.String(), record)
 		if err != nil {
 			return err
 		}
-		if !known && tx.Len(bucketPending) >= maxPending {
-			return refuse(CodeTooMany, "%d changes of the policy wait already", maxPending)
-		}
 		froze, err := frozen(tx)
 		if err != nil {
 			return err
 		}
 		before := len(record.Signatures)
-		statement := change.Statement()
 		for _, sig := range signatures {
-			if err := sig.Verify(approval.ForPolicy, statement); err != nil {
-				return refuse(CodeForbidden, "%w", err)
-			}
 			if !slices.ContainsFunc(record.Signatures, func(o *approval.Signature) bool { return o.Key() == sig.Key() }) {
 				record.Signatures = append(record.Signatures, sig)
 			}
 		}
 		said := change.Check(record.Signatures, froze)
 		a.Approved, a.Missing = said.Approved, said.Missing
-		// A change that nobody concerned signed is nobody's, and takes no room.
-		if len(said.Approved) == 0 && !known {
-			return refuse(CodeForbidden, "no owner has signed the change: %s", strings.Join(said.Missing, "; "))
-		}
-		if len(record.Signatures) > maxSignatures || len(record.Signatures) == before && !known {
-			return refuse(CodeForbidden, "%d signatures", len(record.Signatures))
+		if !known {
+			if err := s.makeRoom(tx, change, said, record); err != nil {
+				return err
+			}
 		}
 		if said.Complete() && record.Complete.IsZero() {
 			record.Complete = s.clock.Now()
@@ -217,6 +246,51 @@ func (s *Server) collect(ctx context.Context, text string, change *policy.Change
 	return record, err
 }
 
+// concerns says whether a key is of an owner before or after a change. What
+// others sign is not kept: nobody else may fill what is kept for owners.
+func concerns(change *policy.Change, key approval.PublicKey) bool {
+	return change.Old != nil && change.Old.OwnerOf(key) != "" || change.New.OwnerOf(key) != ""
+}
+
+// makeRoom enters a change under the name of the owner who brought it, one of the
+// policy in force: who only means to join cannot bring one. Each owner has room
+// for a few, and loses the oldest that is not complete to a new one, so that a
+// stolen key keeps neither the others nor its owner from changing the policy.
+func (s *Server) makeRoom(tx *store.Tx, change *policy.Change, said *policy.Approval, record *policyRecord) error {
+	for _, name := range said.Approved {
+		if change.Old != nil && change.Old.Owners[name] != nil {
+			record.By = name
+			break
+		}
+	}
+	if record.By == "" {
+		return refuse(CodeForbidden, "no owner has signed the change: %s", strings.Join(said.Missing, "; "))
+	}
+	record.Proposed = s.clock.Now()
+	count, oldest := 0, ""
+	var since time.Time
+	for hash := range tx.Range(bucketPending, "", "") {
+		var r policyRecord
+		if _, err := getJSON(tx, bucketPending, hash, &r); err != nil {
+			return err
+		}
+		if r.By != record.By {
+			continue
+		}
+		count++
+		if r.Complete.IsZero() && (oldest == "" || r.Proposed.Before(since)) {
+			oldest, since = hash, r.Proposed
+		}
+	}
+	switch {
+	case count < maxPending:
+		return nil
+	case oldest == "":
+		return refuse(CodeTooMany, "%d changes of the policy by %s are complete and wait already", count, record.By)
+	}
+	return tx.Delete(bucketPending, oldest)
+}
+
 func texts[T ~string](names []T) []string {
 	out := make([]string, len(names))
 	for i, n := range names {
@@ -226,19 +300,16 @@ func texts[T ~string](names []T) []string {
 }
 
 // apply makes a complete change take effect.
-func (s *Server) apply(ctx context.Context, old, next *policy.Policy, record *policyRecord, a *PolicyAnswer, entry *audit.Entry) error {
+func (s *Server) apply(ctx context.Context, old, next *policy.Policy, record *policyRecord, entry *audit.Entry) (*took, error) {
 	verifiers, err := s.verify(next)
 	if err != nil {
-		return refuse(CodePolicy, "the verifiers that the policy asks for: %w", err)
+		return nil, refuse(CodePolicy, "the verifiers that the policy asks for: %w", err)
 	}
-	var witnesses audit.Quorum
-	if s.quorum != nil {
-		if witnesses, err = s.quorum.prepare(old, next); err != nil {
-			return refuse(CodePolicy, "the witnesses that the policy names: %w", err)
-		}
+	t := &took{}
+	if t.witnesses, err = s.quorum.prepare(old, next); err != nil {
+		return nil, refuse(CodePolicy, "the witnesses that the policy names: %w", err)
 	}
-	forced := &inForce{policy: next, hash: a.Hash, verifiers: verifiers}
-	var index int64
+	forced := &inForce{policy: next, hash: record.Hash, verifiers: verifiers}
 	var applied *policy.Applied
 	err = s.store.Update(ctx, func(tx *store.Tx) (err error) {
 		froze, err := frozen(tx)
@@ -256,34 +327,57 @@ func (s *Server) apply(ctx context.Context, old, next *policy.Policy, record *po
 		if err := s.changeOwners(tx, old, applied); err != nil {
 			return err
 		}
-		if err := s.revoke(tx, next); err != nil {
+		if err := s.revoke(tx, old, next); err != nil {
 			return err
 		}
-		index, err = s.audit.Append(tx, &audit.Entry{
+		t.index, err = s.audit.Append(tx, &audit.Entry{
 			Type: "policy", Request: entry.Request, Client: entry.Client, Subject: fmt.Sprintf("policy version %d", next.Version),
 			Decision: audit.Granted, Reason: "approved by " + strings.Join(texts(applied.Approved), ", "),
-			Details: map[string]string{"policy": a.Hash.String(), "destroyed": strings.Join(texts(applied.Destroy), ", ")},
+			Details: map[string]string{"policy": record.Hash.String(), "destroyed": strings.Join(texts(applied.Destroy), ", ")},
 		})
 		return err
 	})
 	if err != nil {
-		return err
+		closeQuorum(t.witnesses)
+		return nil, err
 	}
 	s.inForce.Store(forced)
-	a.Applied = true
-	s.log.InfoContext(ctx, "the policy changed", "version", next.Version, "hash", a.Hash.String(), "entry", index)
+	s.log.InfoContext(ctx, "the policy changed", "version", next.Version, "hash", record.Hash.String(), "entry", t.index)
 	s.forget(ctx, applied)
-	// The witnesses of before sign that there are others.
-	w, err := s.witnessed(ctx, index)
-	if err != nil {
-		return err
+	s.goOver(ctx, t)
+	return t, nil
+}
+
+// goOver goes over to other witnesses once those of before have signed that there
+// are others, whether or not who handed in the change still waits.
+func (s *Server) goOver(ctx context.Context, t *took) {
+	if t.witnesses == nil {
+		return
 	}
-	if s.quorum != nil {
-		s.quorum.use(witnesses)
-	}
-	r, err := s.receipt(ctx, index, w)
-	a.Receipt = &r
-	return err
+	s.wg.Go(func() {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			select {
+			case <-s.events.done:
+				cancel()
+			case <-stop:
+			}
+		}()
+		for ctx.Err() == nil {
+			if _, err := s.audit.Wait(ctx, t.index); err == nil {
+				s.quorum.use(t.witnesses, t.index)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+		closeQuorum(t.witnesses)
+	})
 }
 
 // putPolicy stores a version as the one in force, and forgets what waited for
@@ -352,8 +446,10 @@ func (s *Server) changeOwners(tx *store.Tx, old *policy.Policy, applied *policy.
 	return nil
 }
 
-// revoke revokes the certificates that a new policy does not allow.
-func (s *Server) revoke(tx *store.Tx, next *policy.Policy) error {
+// revoke revokes the certificates that a new policy does not allow: of a name that
+// it does not grant any more, or of a program that it describes in another way
+// than the one before did. Who still is the program asks for another.
+func (s *Server) revoke(tx *store.Tx, old, next *policy.Policy) error {
 	if s.issuer == nil {
 		return nil
 	}
@@ -361,8 +457,9 @@ func (s *Server) revoke(tx *store.Tx, next *policy.Policy) error {
 		if c.Workload == provisionWorkload {
 			return false // the broker's own
 		}
-		w := next.Workloads[policy.Name(c.Workload)]
-		if w == nil {
+		name := policy.Name(c.Workload)
+		w := next.Workloads[name]
+		if w == nil || old == nil || !sameProgram(old, next, name) {
 			return true
 		}
 		for _, name := range c.Names {
@@ -373,6 +470,23 @@ func (s *Server) revoke(tx *store.Tx, next *policy.Policy) error {
 		return false
 	})
 	return err
+}
+
+// sameProgram says that all evidence of a workload that an older policy accepted
+// is accepted by the next: platforms and programs are described in the same way,
+// and no job has gone.
+func sameProgram(old, next *policy.Policy, name policy.Name) bool {
+	was, is := old.Workloads[name], next.Workloads[name]
+	if was == nil || is == nil || was.OwnerApprovedJobs != is.OwnerApprovedJobs ||
+		!reflect.DeepEqual(was.Program, is.Program) || !reflect.DeepEqual(old.Platforms, next.Platforms) {
+		return false
+	}
+	for _, job := range was.Jobs {
+		if !slices.Contains(is.Jobs, job) {
+			return false
+		}
+	}
+	return true
 }
 
 // forget makes destroyed keys unreadable in older files of the store too.
@@ -425,17 +539,24 @@ func (s *Server) applyDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, r := range due {
 		next, err := policy.Parse("policy version "+strconv.FormatUint(r.Version, 10), []byte(r.Text))
 		if err != nil {
-			return err
+			failed = errors.Join(failed, err)
+			continue
 		}
 		change, err := policy.Compare(current.policy, next)
 		if err != nil || s.clock.Now().Before(r.Complete.Add(change.Waits())) {
 			continue // another version took its place, or it waits
 		}
-		// The first that is due is the next version; the others follow none.
-		return s.apply(ctx, current.policy, next, r, &PolicyAnswer{Hash: r.Hash, Version: r.Version}, &audit.Entry{})
+		// The first that is due and holds is the next version; the others follow
+		// none. One that does not, since an owner froze, holds up no other.
+		_, err = s.apply(ctx, current.policy, next, r, &audit.Entry{})
+		if err == nil {
+			return nil
+		}
+		failed = errors.Join(failed, err)
 	}
-	return nil
+	return failed
 }

@@ -44,23 +44,14 @@ func (m *metrics) refused(what string, code Code) {
 	m.refusals[[2]string{what, string(code)}]++
 }
 
-// took records how long a request of the API took. Paths that are none of the
-// API are one.
-func (m *metrics) took(path string, d time.Duration) {
-	if !strings.HasPrefix(path, "/v1/") || strings.Count(path, "/") > 4 || len(path) > 64 {
-		path = "other"
-	}
+// took records how long a request of a place of the API took.
+func (m *metrics) took(place string, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	h := m.times[path]
+	h := m.times[place]
 	if h == nil {
-		if len(m.times) >= 64 {
-			path = "other"
-		}
-		if h = m.times[path]; h == nil {
-			h = &histogram{}
-			m.times[path] = h
-		}
+		h = &histogram{}
+		m.times[place] = h
 	}
 	i, _ := slices.BinarySearch(bounds, d.Seconds())
 	h.counts[i]++

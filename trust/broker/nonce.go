@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,6 +56,10 @@ func (n *nonces) issue(client string, keyHash Digest) (Digest, time.Duration, er
 	n.open[d] = nonce{client, keyHash, now.Add(n.life)}
 	n.count[client]++
 	n.order = append(n.order, d)
+	if len(n.order) > 2*n.most {
+		// Most were used: they need not wait for the end of their time.
+		n.order = slices.DeleteFunc(n.order, func(d Digest) bool { _, open := n.open[d]; return !open })
+	}
 	return d, n.life, nil
 }
 

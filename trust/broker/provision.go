@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -58,9 +59,7 @@ func (s *Server) ServeProvisioning(ctx context.Context, l net.Listener, names []
 	if _, err := p.certificate(ctx); err != nil && s.inForce.Load() != nil {
 		return fmt.Errorf("the certificate of the provisioning port: %w", err)
 	}
-	bounded := &listener{Listener: l, limits: &s.limits, count: map[string]int{}, refused: func(client string) {
-		s.tally.add(client, "connection", refuse(CodeTooMany, "too many connections"))
-	}}
+	bounded := s.bounded(l)
 	stop := context.AfterFunc(ctx, func() { l.Close() }) //nolint:errcheck // it ends Accept
 	defer stop()
 	var wg sync.WaitGroup
@@ -69,15 +68,40 @@ func (s *Server) ServeProvisioning(ctx context.Context, l net.Listener, names []
 		c, err := bounded.Accept()
 		switch {
 		case ctx.Err() != nil:
+			if err == nil {
+				c.Close() //nolint:errcheck // nobody is served any more
+			}
 			return nil
+		case passing(err):
+			// As net/http does: too many open files are no reason to end.
+			s.log.WarnContext(ctx, "a connection of the provisioning port was not accepted", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
 		case err != nil:
 			return fmt.Errorf("serve provisioning on %s: %w", l.Addr(), err)
 		}
 		wg.Go(func() {
 			defer c.Close() //nolint:errcheck // what had to arrive was flushed
+			defer func() {
+				if v := recover(); v != nil {
+					client := clientOf(c.RemoteAddr().String())
+					s.log.ErrorContext(ctx, "a request failed", "what", "provision", "client", client, "error", fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+					s.metrics.refused("provision", CodeInternal)
+					s.tally.add(client, "provision", refuse(CodeInternal, "panic"))
+				}
+			}()
 			p.handle(context.WithoutCancel(ctx), c)
 		})
 	}
+}
+
+// passing says that Accept may go on after an error.
+func passing(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
 }
 
 // certificate is the server's, renewed when half of its life is over.
@@ -145,10 +169,11 @@ func (p *provisioner) handle(ctx context.Context, raw net.Conn) {
 		return
 	}
 	entry := &audit.Entry{Type: "provision", Client: client, Details: map[string]string{}}
-	secret, err := p.decide(ctx, der, entry)
+	secret, err := p.decide(ctx, der, readRequest(c), entry)
 	defer zero(secret)
 	if err != nil {
-		if entry.Decision != audit.Granted {
+		var logged *loggedError
+		if entry.Decision != audit.Granted && !errors.As(err, &logged) {
 			err = s.logRefusal(ctx, entry, err)
 		}
 		r := classify(err)
@@ -174,7 +199,7 @@ func (p *provisioner) handle(ctx context.Context, raw net.Conn) {
 	s.log.InfoContext(ctx, "provisioned", "client", client, "workload", entry.Details["workload"])
 }
 
-// shake does the handshake and reads the request.
+// shake does the handshake.
 func (p *provisioner) shake(ctx context.Context, raw net.Conn) ([]byte, *tls.Conn, error) {
 	cert, err := p.certificate(ctx)
 	if err != nil {
@@ -188,19 +213,26 @@ func (p *provisioner) shake(ctx context.Context, raw net.Conn) ([]byte, *tls.Con
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, nil, fmt.Errorf("the handshake: %w", err)
 	}
-	var q [len(provisionRequest)]byte
-	if _, err := io.ReadFull(c, q[:]); err != nil {
-		return nil, nil, fmt.Errorf("the request did not arrive: %w", err)
-	}
-	if string(q[:]) != provisionRequest {
-		return nil, nil, errors.New("the request is not that of Gramine's secret provisioning, version 1")
-	}
 	return c.ConnectionState().PeerCertificates[0].Raw, c, nil
 }
 
+// readRequest reads the request, which is always the same.
+func readRequest(r io.Reader) error {
+	var q [len(provisionRequest)]byte
+	if _, err := io.ReadFull(r, q[:]); err != nil {
+		return refuse(CodeMalformed, "the request did not arrive: %w", err)
+	}
+	if string(q[:]) != provisionRequest {
+		return refuse(CodeMalformed, "the request is not that of Gramine's secret provisioning, version 1")
+	}
+	return nil
+}
+
 // decide verifies the peer's certificate and decides what it gets, which is one
-// key or secret.
-func (p *provisioner) decide(ctx context.Context, der []byte, entry *audit.Entry) ([]opened, error) {
+// key or secret. Each handshake of a program that would get it counts as a run,
+// since there is no nonce that would tell one from another: also if what it asked
+// is spoilt or missing, as asked says, and it gets nothing.
+func (p *provisioner) decide(ctx context.Context, der []byte, asked error, entry *audit.Entry) ([]opened, error) {
 	s := p.server
 	force := s.inForce.Load()
 	if force == nil {
@@ -218,24 +250,42 @@ func (p *provisioner) decide(ctx context.Context, der []byte, entry *audit.Entry
 	}
 	entry.Details["machine"] = v.Claims.Machine.String()
 	var items []opened
-	var index int64
+	g := &granted{}
 	err = s.store.Update(ctx, func(tx *store.Tx) (err error) {
 		zero(items)
-		if items, err = s.provision(tx, force, v, entry); err != nil {
+		if items, err = s.provision(tx, force, v, asked == nil, entry); err != nil {
 			return err
 		}
-		index, err = s.audit.Append(tx, entry)
+		if asked != nil {
+			entry.Decision = audit.Refused
+			entry.Reason = classify(asked).message() + "; the handshake counts as a run"
+			entry.Details["code"] = string(CodeMalformed)
+		}
+		g.index, err = s.audit.Append(tx, entry)
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		entry.Decision = ""
 		return items, err
+	case asked != nil:
+		return nil, &loggedError{asked}
 	}
-	_, err = s.witnessed(ctx, index)
-	return items, err
+	if _, err = s.witnessed(ctx, g.index); err != nil {
+		return items, err
+	}
+	g.items, g.owners = items, []policy.Name{policy.Name(items[0].Owner)}
+	return items, s.stillAllowed(ctx, force, g, entry)
 }
 
-func (s *Server) provision(tx *store.Tx, p *inForce, v *attest.Verification, entry *audit.Entry) ([]opened, error) {
+// loggedError is a refusal whose line is in the log.
+type loggedError struct{ error }
+
+// Unwrap returns the refusal.
+func (e *loggedError) Unwrap() error { return e.error }
+
+// provision decides, counts the run and opens what is asked for, if it is.
+func (s *Server) provision(tx *store.Tx, p *inForce, v *attest.Verification, asked bool, entry *audit.Entry) ([]opened, error) {
 	if err := checkCurrent(tx, p); err != nil {
 		return nil, err
 	}
@@ -272,9 +322,13 @@ func (s *Server) provision(tx *store.Tx, p *inForce, v *attest.Verification, ent
 	if !d.Allowed || len(d.Failed()) > 0 || len(d.Checks) == 0 || one == nil {
 		return nil, denied(d, []policy.Name{policy.Name(want.Owner)}, ask.Frozen, append(v.Checks, d.Checks...))
 	}
-	run, err := s.countRun(tx, runs, strconv.FormatUint(ask.Runs, 10), true, one.MaxRuns, now)
+	run, err := s.countRun(tx, runs, "", true, one.MaxRuns, now)
 	if err != nil {
 		return nil, err
+	}
+	if !asked {
+		entry.Details["run"] = strconv.FormatUint(run, 10)
+		return nil, nil
 	}
 	entry.Decision, entry.Reason = audit.Granted, "gramine-provisioning "+string(name)
 	entry.Details["run"] = strconv.FormatUint(run, 10)

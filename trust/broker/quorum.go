@@ -52,8 +52,9 @@ type quorum struct {
 	key  note.Verifier
 	make MakeQuorum
 
-	mu  sync.Mutex
-	now audit.Quorum
+	mu    sync.Mutex
+	now   audit.Quorum
+	since int64 // the entry of the log that named them
 }
 
 // Cosign implements audit.Quorum.
@@ -67,20 +68,29 @@ func (q *quorum) Cosign(ctx context.Context, c *audit.Checkpoint, signed []byte,
 // prepare makes the quorum of a policy that is about to be in force, or returns
 // nil if it is the one of old.
 func (q *quorum) prepare(old, next *policy.Policy) (audit.Quorum, error) {
-	if old != nil && old.InsecureNoWitness == next.InsecureNoWitness && reflect.DeepEqual(old.Witnesses, next.Witnesses) {
+	if q == nil || old != nil && old.InsecureNoWitness == next.InsecureNoWitness && reflect.DeepEqual(old.Witnesses, next.Witnesses) {
 		return nil, nil //nolint:nilnil // nothing changes
 	}
 	return q.make(q.key, next)
 }
 
-// use goes over to another quorum, if it is one.
-func (q *quorum) use(next audit.Quorum) {
-	if next == nil {
+// use goes over to another quorum, if it is one, that an entry of the log names.
+// The same may be told twice, and an earlier entry does not undo a later one.
+func (q *quorum) use(next audit.Quorum, index int64) {
+	if q == nil || next == nil {
 		return
 	}
 	q.mu.Lock()
 	old := q.now
-	q.now = next
+	switch {
+	case index == q.since:
+		q.mu.Unlock()
+		return
+	case index < q.since:
+		old = next
+	default:
+		q.now, q.since = next, index
+	}
 	q.mu.Unlock()
 	closeQuorum(old)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"cloister/trust/broker/clock"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault"
 )
 
 func (s *Server) handleNonce(w http.ResponseWriter, r *http.Request) {
@@ -125,8 +127,7 @@ func (s *Server) release(ctx context.Context, q *ReleaseRequest, entry *audit.En
 	if err != nil {
 		return nil, err
 	}
-	// An owner who froze meanwhile was told that nothing leaves any more.
-	if err := s.stillAllowed(ctx, d, entry); err != nil {
+	if err := s.stillAllowed(ctx, p, d, entry); err != nil {
 		return nil, err
 	}
 	a := &ReleaseAnswer{Request: entry.Request, Workload: d.workload, Run: d.run, Time: s.clock.Now()}
@@ -187,6 +188,8 @@ type granted struct {
 	run      uint64
 	items    []opened
 	owners   []policy.Name
+	// job is the one whose approval by the owners counted, or nothing.
+	job Digest
 }
 
 // grant decides in a transaction that also counts the run and writes the line.
@@ -243,6 +246,9 @@ func (s *Server) decide(tx *store.Tx, p *inForce, q *ReleaseRequest, b attest.Bi
 	}
 	limited := p.policy.Workloads[d.Workload] != nil && p.policy.Workloads[d.Workload].OwnerApprovedJobs
 	most := approvals.runs(g.owners)
+	if limited {
+		g.job = q.Job
+	}
 	if g.run, err = s.countRun(tx, "job/"+q.Job.String(), g.workload+"/"+entry.Details["key"], limited, most, now); err != nil {
 		return nil, err
 	}
@@ -319,29 +325,55 @@ func (s *Server) witnessed(ctx context.Context, index int64) (*audit.Witnessed, 
 	return nil, refuse(CodeUnwitnessed, "the decision does not take effect: %w", err)
 }
 
-// stillAllowed looks once more whether an owner froze, or the policy changed,
-// while witnesses were waited for.
-func (s *Server) stillAllowed(ctx context.Context, g *granted, entry *audit.Entry) error {
-	var stopped string
+// stillAllowed looks once more, when witnesses have signed, whether what was
+// decided before holds: an owner who froze, destroyed a key, revoked a job or
+// changed the policy meanwhile was told that it is so from now on.
+func (s *Server) stillAllowed(ctx context.Context, p *inForce, g *granted, entry *audit.Entry) error {
 	err := s.store.View(func(tx *store.Tx) error {
-		now, err := frozen(tx)
-		for _, f := range now {
-			for _, o := range g.owners {
-				if f == o {
-					stopped = string(f)
-				}
+		if err := checkCurrent(tx, p); err != nil {
+			return err
+		}
+		froze, err := frozen(tx)
+		if err != nil {
+			return err
+		}
+		approvals, err := jobApprovals(tx, p, g.job, s.clock.Now())
+		if err != nil {
+			return err
+		}
+		for _, o := range g.owners {
+			if slices.Contains(froze, o) {
+				return refuse(CodeFrozen, "%s has frozen all releases meanwhile", o)
+			}
+			if !g.job.IsZero() && approvals.of[o] == 0 {
+				return refuse(CodePolicy, "job %s is not approved by %s any more", g.job, o)
 			}
 		}
-		return err
+		return s.stillThere(tx, g.items)
 	})
-	if err != nil || stopped == "" {
-		return err
+	if err == nil {
+		return nil
 	}
-	refused := refuse(CodeFrozen, "%s has frozen all releases meanwhile", stopped)
 	return s.logRefusal(ctx, &audit.Entry{
-		Type: "release.withheld", Request: entry.Request, Client: entry.Client, Subject: entry.Subject,
+		Type: entry.Type + ".withheld", Request: entry.Request, Client: entry.Client, Subject: entry.Subject,
 		Details: map[string]string{"entry": strconv.FormatInt(g.index, 10)},
-	}, refused)
+	}, err)
+}
+
+// stillThere makes sure that keys which were opened before can be opened now.
+func (s *Server) stillThere(tx *store.Tx, items []opened) error {
+	for i := range items {
+		it := &items[i]
+		key, info, err := s.vault.Key(tx, vault.Ref{Owner: it.Owner, DataSet: it.Name, Version: it.Version})
+		key.Zero()
+		if err == nil && info.ID != it.ID {
+			err = refuse(CodeBusy, "the key of %s/%s version %d is another one meanwhile", it.Owner, it.Name, it.Version)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // receipt proves that an entry is in a witnessed checkpoint.
@@ -381,7 +413,8 @@ const (
 	mostSame = 256
 )
 
-// countRun counts a run, of at most so many if they are limited.
+// countRun counts a run, of at most so many if they are limited. Who is named in
+// by may ask again without running again; nobody is if it is empty.
 func (s *Server) countRun(tx *store.Tx, job, by string, limited bool, most uint64, now time.Time) (uint64, error) {
 	var r runRecord
 	if value, ok := tx.Get(bucketRuns, job); ok {
@@ -394,14 +427,14 @@ func (s *Server) countRun(tx *store.Tx, job, by string, limited bool, most uint6
 			delete(r.Last, key)
 		}
 	}
-	if last, again := r.Last[by]; again {
+	if last, again := r.Last[by]; again && by != "" {
 		return last.Run, nil
 	}
 	if limited && r.Runs >= most {
 		return 0, refuse(CodeRuns, "the job ran %d times; its owners allow %d", r.Runs, most)
 	}
 	r.Runs++
-	if len(r.Last) < mostSame {
+	if len(r.Last) < mostSame && by != "" {
 		if r.Last == nil {
 			r.Last = map[string]lastRun{}
 		}

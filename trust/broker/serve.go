@@ -38,9 +38,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 		// Requests outlive ctx for the grace that they are given.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
-	bounded := &listener{Listener: l, limits: &s.limits, count: map[string]int{}, refused: func(client string) {
-		s.tally.add(client, "connection", refuse(CodeTooMany, "too many connections"))
-	}}
+	bounded := s.bounded(l)
 	done := make(chan error, 1)
 	go func() {
 		if config == nil {
@@ -66,6 +64,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 		err = errors.Join(err, ended)
 	}
 	return err
+}
+
+// bounded is a listener within the limits. What it refuses is counted beside it:
+// the next connection does not wait for the disk.
+func (s *Server) bounded(l net.Listener) *listener {
+	return &listener{Listener: l, limits: &s.limits, count: map[string]int{}, refused: func(client string) {
+		go s.tally.add(client, "connection", refuse(CodeTooMany, "too many connections"))
+	}}
 }
 
 // halfOpen notices connections that end before they are any: those that never

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,8 +176,8 @@ func (s *Server) open(ctx context.Context, first []byte) error {
 func (s *Server) Close() {
 	s.stopping.Store(true)
 	s.cancel()
-	s.wg.Wait()
 	s.events.close()
+	s.wg.Wait()
 }
 
 // Ready returns nil if the broker can release, or why it cannot.
@@ -187,13 +188,7 @@ func (s *Server) Ready() error {
 	if s.inForce.Load() == nil {
 		return errors.New("the first policy waits for the approval of its owners")
 	}
-	return s.store.View(func(tx *store.Tx) error {
-		state, err := s.vault.Restored(tx)
-		if err == nil && state != nil && !state.Open() {
-			err = fmt.Errorf("%w: waiting for %v", vault.ErrRestored, state.Waiting())
-		}
-		return err
-	})
+	return s.store.View(s.unlocked)
 }
 
 // TLSKey is the SHA-256 of the SubjectPublicKeyInfo of the broker's certificate.
@@ -202,7 +197,8 @@ func (s *Server) TLSKey() Digest { return s.tlsKey }
 // Handler is the API.
 func (s *Server) Handler() http.Handler {
 	api := http.NewServeMux()
-	for pattern, handle := range s.routes() {
+	routes := s.routes()
+	for pattern, handle := range routes {
 		api.HandleFunc(pattern, handle)
 	}
 	api.HandleFunc("/", s.handleUnknown)
@@ -212,7 +208,7 @@ func (s *Server) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
 	mux.Handle("/", s.limited(api))
-	return s.identified(mux)
+	return s.identified(mux, routes)
 }
 
 func (s *Server) routes() map[string]http.HandlerFunc {
@@ -259,6 +255,14 @@ func (s *Server) handleUnknown(w http.ResponseWriter, r *http.Request) {
 	s.refused(w, r, "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.Path))
 }
 
+// placeOf is a request's place in the API, and "other" for all that are none.
+func placeOf(r *http.Request, routes map[string]http.HandlerFunc) string {
+	if routes[r.Method+" "+r.URL.Path] != nil {
+		return r.URL.Path
+	}
+	return "other"
+}
+
 // request is what is known of a request on its way.
 type request struct {
 	id     string
@@ -279,7 +283,7 @@ func isLogged(r *http.Request) bool    { return requestOf(r).logged }
 
 // identified gives each request an id, which answer and log carry, and keeps a
 // panic from ending the others.
-func (s *Server) identified(next http.Handler) http.Handler {
+func (s *Server) identified(next http.Handler, routes map[string]http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var id [8]byte
 		if _, err := io.ReadFull(s.random, id[:]); err != nil {
@@ -295,8 +299,17 @@ func (s *Server) identified(next http.Handler) http.Handler {
 			s.refused(w, r.WithContext(ctx), "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.EscapedPath()))
 			return
 		}
+		r = r.WithContext(ctx)
 		begin := time.Now()
-		defer func() { s.metrics.took(r.URL.Path, time.Since(begin)) }()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		defer func() { s.metrics.took(placeOf(r, routes), time.Since(begin)) }()
+		defer func() {
+			switch v := recover(); {
+			case v == http.ErrAbortHandler: //nolint:errorlint,err113 // as net/http compares it
+				panic(v)
+			case v != nil:
+				s.refused(w, r, "panic", fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+			}
+		}()
+		next.ServeHTTP(w, r)
 	})
 }

@@ -37,7 +37,11 @@ type Config struct {
 	// Domains are what the names of certificates end in. With none the broker
 	// issues no certificates.
 	Domains []string
-	// Options has the rest; its store, log, clock, vault and issuer are made here.
+	// Sources are what evidence is verified with, by the broker's time: that of the
+	// host can be set back.
+	Sources *Sources
+	// Options has the rest; its store, log, clock, vault, issuer and, if there are
+	// Sources, verifiers are made here.
 	Options Options
 }
 
@@ -78,6 +82,11 @@ func start(ctx context.Context, c *Config) (*Broker, error) {
 	}
 	if o.Clock, err = clock.Open(b.store, c.Host); err != nil {
 		return b, err
+	}
+	if c.Sources != nil {
+		sources := *c.Sources
+		sources.Now = o.Clock.Now
+		o.Verifiers = sources.Verifiers
 	}
 	if b.vault, err = vault.Open(ctx, b.store, c.Root, vault.Options{Now: o.Clock.Now}); err != nil {
 		return b, err

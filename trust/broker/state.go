@@ -34,6 +34,9 @@ type policyRecord struct {
 	Text       string                `json:"text"`
 	Signatures []*approval.Signature `json:"signatures"`
 	Approved   []policy.Name         `json:"approved,omitempty"`
+	// By is the owner who brought a change that waits, at the time Proposed.
+	By       policy.Name `json:"by,omitempty"`
+	Proposed time.Time   `json:"proposed,omitzero"`
 	// Complete is when the last signature that is needed came in, Applied when
 	// the version took effect.
 	Complete time.Time `json:"complete,omitzero"`

@@ -17,6 +17,7 @@ import (
 
 // Sources are what verifiers need besides the policy.
 type Sources struct {
+	// Now is the time to verify at. Start sets it to the broker's.
 	Now   func() time.Time
 	Intel sgx.Source
 	AMD   snp.Source
