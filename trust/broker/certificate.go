@@ -153,11 +153,8 @@ func (s *Server) certify(ctx context.Context, q *CertificateRequest, entry *audi
 		entry.Decision = ""
 		return nil, err
 	}
-	w, err := s.witnessed(ctx, index)
+	w, err := s.effective(ctx, p, &granted{index: index}, entry)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.stillAllowed(ctx, p, &granted{index: index}, entry); err != nil {
 		return nil, err
 	}
 	a.Time = s.clock.Now()

@@ -271,11 +271,9 @@ func (p *provisioner) decide(ctx context.Context, der []byte, asked error, entry
 	case asked != nil:
 		return nil, &loggedError{asked}
 	}
-	if _, err = s.witnessed(ctx, g.index); err != nil {
-		return items, err
-	}
 	g.items, g.owners = items, []policy.Name{policy.Name(items[0].Owner)}
-	return items, s.stillAllowed(ctx, force, g, entry)
+	_, err = s.effective(ctx, force, g, entry)
+	return items, err
 }
 
 // loggedError is a refusal whose line is in the log.

@@ -123,11 +123,8 @@ func (s *Server) release(ctx context.Context, q *ReleaseRequest, entry *audit.En
 		return nil, err
 	}
 	defer zero(d.items)
-	witnessed, err := s.witnessed(ctx, d.index)
+	witnessed, err := s.effective(ctx, p, d, entry)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.stillAllowed(ctx, p, d, entry); err != nil {
 		return nil, err
 	}
 	a := &ReleaseAnswer{Request: entry.Request, Workload: d.workload, Run: d.run, Time: s.clock.Now()}
@@ -325,11 +322,27 @@ func (s *Server) witnessed(ctx context.Context, index int64) (*audit.Witnessed, 
 	return nil, refuse(CodeUnwitnessed, "the decision does not take effect: %w", err)
 }
 
+// effective waits until a decision takes effect, and logs why it does not, if it
+// does not: its own line says that it was granted.
+func (s *Server) effective(ctx context.Context, p *inForce, g *granted, entry *audit.Entry) (*audit.Witnessed, error) {
+	w, err := s.witnessed(ctx, g.index)
+	if err == nil {
+		err = s.stillAllowed(p, g)
+	}
+	if err == nil {
+		return w, nil
+	}
+	return nil, s.logRefusal(ctx, &audit.Entry{
+		Type: entry.Type + ".withheld", Request: entry.Request, Client: entry.Client, Subject: entry.Subject,
+		Details: map[string]string{"entry": strconv.FormatInt(g.index, 10)},
+	}, err)
+}
+
 // stillAllowed looks once more, when witnesses have signed, whether what was
 // decided before holds: an owner who froze, destroyed a key, revoked a job or
 // changed the policy meanwhile was told that it is so from now on.
-func (s *Server) stillAllowed(ctx context.Context, p *inForce, g *granted, entry *audit.Entry) error {
-	err := s.store.View(func(tx *store.Tx) error {
+func (s *Server) stillAllowed(p *inForce, g *granted) error {
+	return s.store.View(func(tx *store.Tx) error {
 		if err := checkCurrent(tx, p); err != nil {
 			return err
 		}
@@ -351,13 +364,6 @@ func (s *Server) stillAllowed(ctx context.Context, p *inForce, g *granted, entry
 		}
 		return s.stillThere(tx, g.items)
 	})
-	if err == nil {
-		return nil
-	}
-	return s.logRefusal(ctx, &audit.Entry{
-		Type: entry.Type + ".withheld", Request: entry.Request, Client: entry.Client, Subject: entry.Subject,
-		Details: map[string]string{"entry": strconv.FormatInt(g.index, 10)},
-	}, err)
 }
 
 // stillThere makes sure that keys which were opened before can be opened now.

@@ -29,11 +29,14 @@ func (s *Server) ServeOperation(ctx context.Context, l net.Listener) error {
 func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, handler http.Handler) error {
 	half := &halfOpen{server: s, open: map[net.Conn]bool{}}
 	server := &http.Server{
-		Handler: handler, TLSConfig: config,
+		Handler: half.handler(handler), TLSConfig: config,
 		ReadHeaderTimeout: s.limits.Header, ReadTimeout: s.limits.Read,
 		WriteTimeout: s.limits.Read + s.limits.Release, IdleTimeout: s.limits.Idle,
 		MaxHeaderBytes: 32 << 10,
 		ConnState:      half.state,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// Requests outlive ctx for the grace that they are given.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
@@ -74,26 +77,41 @@ func (s *Server) bounded(l net.Listener) *listener {
 	}}
 }
 
-// halfOpen notices connections that end before they are any: those that never
-// end their handshake, and those whose handshake fails.
+// halfOpen notices connections that end without a request: those that never end
+// their handshake or whose handshake fails, and those whose header never ends.
 type halfOpen struct {
 	server *Server
 
 	mu   sync.Mutex
-	open map[net.Conn]bool
+	open map[net.Conn]bool // those that made no request yet
 }
+
+type connKey struct{}
 
 func (h *halfOpen) state(c net.Conn, state http.ConnState) {
 	h.mu.Lock()
-	isNew := h.open[c]
-	if state == http.StateNew {
+	none := h.open[c]
+	switch state {
+	case http.StateNew:
 		h.open[c] = true
-	} else {
+	case http.StateClosed, http.StateHijacked:
 		delete(h.open, c)
+	case http.StateActive, http.StateIdle:
 	}
 	h.mu.Unlock()
-	if state == http.StateClosed && isNew {
+	if state == http.StateClosed && none {
 		h.server.metrics.refused("connection", CodeMalformed)
 		h.server.tally.add(clientOf(c.RemoteAddr().String()), "connection", refuse(CodeMalformed, "the connection ended before a request: no handshake of TLS 1.3 in time, or none after it"))
 	}
+}
+
+func (h *halfOpen) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+			h.mu.Lock()
+			delete(h.open, c)
+			h.mu.Unlock()
+		}
+		next.ServeHTTP(w, r)
+	})
 }

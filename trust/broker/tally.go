@@ -12,22 +12,27 @@ import (
 )
 
 // tally logs requests that never came to a decision: malformed, oversized, slow
-// and too many. So that a flood of them cannot fill the store, the first of a
-// kind from a client gets a line at once, and those of the next minute one line
-// with their number.
+// and too many. So that a flood of them cannot fill the store, the first for a
+// reason from a client gets a line at once, and those of the next minute one line
+// with their number. A client that has more reasons than mostReasons for the same
+// code gets one line for the rest.
 type tally struct {
 	write  func(*audit.Entry) // its own transaction, not waited for
 	window time.Duration
 	now    func() time.Time
 
-	mu   sync.Mutex
-	open map[tallied]*count
+	mu      sync.Mutex
+	open    map[tallied]*count
+	reasons map[tallied]int // how many are open, by what they have in common
 }
 
 type tallied struct {
 	client, what string
 	code         Code
+	reason       string // empty for the rest
 }
+
+func (t tallied) common() tallied { t.reason = ""; return t }
 
 type count struct {
 	since  time.Time
@@ -36,17 +41,23 @@ type count struct {
 }
 
 // mostTallied bounds the kinds and clients that are told apart in a minute.
-const mostTallied = 1 << 12
+const (
+	mostTallied = 1 << 12
+	mostReasons = 8
+)
 
 func newTally(now func() time.Time, write func(*audit.Entry)) *tally {
-	return &tally{write: write, window: time.Minute, now: now, open: map[tallied]*count{}}
+	return &tally{write: write, window: time.Minute, now: now, open: map[tallied]*count{}, reasons: map[tallied]int{}}
 }
 
 func (t *tally) add(client, what string, p *refusal) {
-	key := tallied{client, what, p.code}
+	key := tallied{client, what, p.code, fmt.Sprintf("%.200s", p.message())}
 	t.mu.Lock()
+	if t.open[key] == nil && t.reasons[key.common()] >= mostReasons {
+		key.reason = ""
+	}
 	if t.open[key] == nil && len(t.open) >= mostTallied {
-		key.client = "many"
+		key.client, key.reason = "many", ""
 	}
 	c := t.open[key]
 	if c != nil {
@@ -55,6 +66,9 @@ func (t *tally) add(client, what string, p *refusal) {
 		return
 	}
 	t.open[key] = &count{since: t.now(), reason: p.message()}
+	if key.reason != "" {
+		t.reasons[key.common()]++
+	}
 	t.mu.Unlock()
 	t.write(&audit.Entry{
 		Type: "request", Client: key.client, Subject: what, Decision: audit.Refused, Reason: p.message(),
@@ -72,6 +86,11 @@ func (t *tally) flush(all bool) {
 			continue
 		}
 		delete(t.open, key)
+		if key.reason != "" {
+			if t.reasons[key.common()]--; t.reasons[key.common()] == 0 {
+				delete(t.reasons, key.common())
+			}
+		}
 		if c.n == 0 {
 			continue
 		}
