@@ -203,6 +203,7 @@ type setting struct {
 	limits Limits
 	quorum MakeQuorum
 	logger *slog.Logger
+	host   func() time.Time
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
 }
@@ -212,7 +213,6 @@ func newFixture(tb testing.TB, set setting) *fixture {
 	tb.Helper()
 	f := &fixture{t: tb, dir: tb.TempDir(), a: newPerson(tb, "a"), b: newPerson(tb, "b"), number: map[policy.Name]uint64{}}
 	f.admin[0] = 1
-	f.sources = Sources{Now: time.Now}
 	if set.prepare != nil {
 		set.prepare(f)
 	}
@@ -256,13 +256,17 @@ func (f *fixture) start(set setting, create bool) {
 		f.t.Fatal(err)
 	}
 	if set.quorum == nil {
-		set.quorum = Witnesses(nil, time.Now)
+		now := time.Now
+		if set.host != nil {
+			now = set.host
+		}
+		set.quorum = Witnesses(nil, now)
 	}
 	f.broker, err = Start(ctx, Config{
 		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},
+		Host: set.host, Sources: &f.sources,
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
-			Verifiers: f.sources.Verifiers,
 		},
 	})
 	if err != nil {
@@ -417,4 +421,34 @@ func (f *fixture) dialTLS() *tls.Conn {
 		f.t.Fatal(err)
 	}
 	return c.(*tls.Conn)
+}
+
+// hostClock is a host's clock, which can be set.
+type hostClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *hostClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *hostClock) set(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = now
+}
+
+// waitWitnessed waits until all that is in the log is co-signed.
+func (f *fixture) waitWitnessed(t *testing.T) {
+	t.Helper()
+	size, err := f.broker.audit.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.broker.audit.Wait(t.Context(), size-1); err != nil {
+		t.Fatal(err)
+	}
 }
