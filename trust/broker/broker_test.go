@@ -65,6 +65,7 @@ func (p *testProtector) Unseal(_ context.Context, sealed, associated []byte) (se
 type person struct {
 	name policy.Name
 	key  *approval.PrivateKey
+	raw  ed25519.PrivateKey
 }
 
 func newPerson(tb testing.TB, name policy.Name) person {
@@ -81,7 +82,7 @@ func newPerson(tb testing.TB, name policy.Name) person {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return person{name, key}
+	return person{name, key, private}
 }
 
 func (p person) sign(tb testing.TB, purpose approval.Purpose, message []byte) string {
