@@ -270,10 +270,19 @@ func TestRemovedOwner(t *testing.T) {
 	third := f.policyText(3, f.parse(second).Hash().String())
 	_, err = f.tryApprove(third, f.b)
 	f.why(t, err, "policy.proposed", CodeForbidden, "no owner has signed the change")
-	// Nobody comes under the same name again.
+	// Under the same name, even with the same keys, comes somebody else.
 	f.approve(third, f.a)
-	_, err = f.tryApprove(third, f.b)
-	f.why(t, err, "policy.proposed", CodeNotFound, "keys of owner b: destroyed")
+	if a := f.approve(third, f.b); !a.Applied {
+		t.Fatalf("not applied: %+v", a)
+	}
+	f.why(t, release("b"), "release", CodePolicy, "terms of b/wards")
+	var state DataSetState
+	if err := f.client().Do(t.Context(), "GET", PathDataSets+"?owner=b&name=wards", nil, &state); err != nil {
+		t.Fatal(err)
+	}
+	if state.Next != 2 || len(state.Keys) != 1 || state.Keys[0].Destroyed.IsZero() || len(state.Registered) != 0 {
+		t.Errorf("what is left of the owner before: %+v", state)
+	}
 	approved := func() error {
 		_, err := f.client().Release(t.Context(), newProgram(t, "approved"), jobOf("x"), []Want{wards("b", 1)})
 		return err
