@@ -134,6 +134,7 @@ type fixture struct {
 	pin    Pin
 	addr   string
 	a, b   person
+	third  *person // if there is one
 	admin  Digest // the key of an administrator's certificate
 	extra  string // lines of the policy
 	// change edits the text of the policy.
@@ -205,6 +206,9 @@ type setting struct {
 	quorum MakeQuorum
 	logger *slog.Logger
 	host   func() time.Time
+	// unapproved leaves the first policy to be approved by the test.
+	unapproved bool
+	noDomains  bool
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
 }
@@ -220,14 +224,21 @@ func newFixture(tb testing.TB, set setting) *fixture {
 	f.text = f.policyText(1, "")
 	f.start(set, true)
 	f.pin = Pin{TLSKey: f.broker.TLSKey(), FirstPolicy: Digest(f.parse(f.text).Hash()), Broker: "test"}
+	if set.unapproved {
+		return f
+	}
 	if a := f.approve(f.text, f.a); a.Applied || len(a.Missing) == 0 {
 		tb.Fatalf("one owner alone started the broker: %+v", a)
 	}
 	if f.broker.Ready() == nil {
 		tb.Fatal("ready without an approved policy")
 	}
-	if a := f.approve(f.text, f.b); !a.Applied {
-		tb.Fatalf("both owners signed, and it is not applied: %+v", a)
+	rest := []person{f.b}
+	if f.third != nil {
+		rest = append(rest, *f.third)
+	}
+	if a := f.approve(f.text, rest...); !a.Applied {
+		tb.Fatalf("all owners signed, and it is not applied: %+v", a)
 	}
 	if err := f.broker.Ready(); err != nil {
 		tb.Fatal(err)
@@ -263,8 +274,12 @@ func (f *fixture) start(set setting, create bool) {
 		}
 		set.quorum = Witnesses(nil, now)
 	}
+	domains := []string{"cluster.test"}
+	if set.noDomains {
+		domains = nil
+	}
 	f.broker, err = Start(ctx, Config{
-		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},
+		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: domains,
 		Host: set.host, Sources: &f.sources,
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,

@@ -2,21 +2,15 @@ package broker
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -27,13 +21,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"cloister/trust/attest"
-	"cloister/trust/attest/attesttest"
-	"cloister/trust/attest/ratls"
-	"cloister/trust/attest/sgx"
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/issuer"
 	"cloister/trust/broker/vault"
-	"cloister/trust/secret"
 )
 
 // selfSigned is a certificate of a key, which says nothing else.
@@ -224,117 +214,5 @@ func TestCertificate(t *testing.T) {
 	list, err := x509.ParseRevocationList(der)
 	if err != nil || len(list.RevokedCertificateEntries) != 1 || list.RevokedCertificateEntries[0].SerialNumber.Cmp(cert.SerialNumber) != 0 {
 		t.Errorf("the list: %+v, %v", list, err)
-	}
-}
-
-// enclaveProducer makes quotes of a machine of the test authority.
-type enclaveProducer struct {
-	machine *attesttest.Machine
-	edit    func(*attesttest.QuoteSpec)
-}
-
-func (*enclaveProducer) Platform() attest.Platform { return attest.SGX }
-
-func (p *enclaveProducer) Produce(_ context.Context, d attest.ReportData) (*attest.Evidence, error) {
-	e := p.machine.SGX(d, p.edit)
-	return &attest.Evidence{Platform: attest.SGX, Quote: e.Quote}, nil
-}
-
-// collateralOf is a source with the collateral of one machine.
-type collateralOf struct{ collateral *sgx.Collateral }
-
-func (c collateralOf) Collateral(context.Context, *sgx.Request) (*sgx.Collateral, error) {
-	return c.collateral, nil
-}
-
-// TestProvisioning is asked by what Gramine's client library would say.
-func TestProvisioning(t *testing.T) {
-	authority := attesttest.New(attesttest.Config{Seed: "broker", Now: time.Now()})
-	machine := authority.Machine()
-	mrenclave := sha256.Sum256([]byte("spark"))
-	root := hashOf(authority.Root.Cert.RawSubjectPublicKeyInfo)
-	f := newFixture(t, setting{prepare: func(f *fixture) {
-		f.sources.Roots = []*x509.Certificate{authority.Root.Cert}
-		f.sources.Intel = collateralOf{machine.Collateral(attest.SGX)}
-		f.change = func(text string) string {
-			return strings.Replace(text, "platforms:\n", "platforms:\n  sgx:\n    roots: [\"sha256:"+root.String()+"\"]\n", 1)
-		}
-		f.extra = "gramine-provisioning:\n  spark:\n    mrenclave: " + hex.EncodeToString(mrenclave[:]) + "\n    job: \"sha256:" + jobOf("spark").String() +
-			"\"\n    max-runs: 2\n    secret: a/password\n    any-machine: true\n    xfrm: 0xe7\n"
-	}})
-	info, err := f.client().Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	password := secret.Copy([]byte("correct horse\x00"))
-	wrapped, err := vault.WrapKey(info.HPKE, "test", vault.Ref{Owner: "a", DataSet: "password", Version: 1}, vault.Opaque, password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.order(f.a, Order{Operation: BringKey, DataSet: "password", Version: 1, Use: vault.Opaque, Wrapped: wrapped})
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- f.broker.ServeProvisioning(ctx, l, []string{"broker.cluster.test"}) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	roots := x509.NewCertPool()
-	roots.AddCert(f.broker.issuer.Certificate())
-	ask := func(measured [32]byte, request string) ([]byte, error) {
-		cert, err := ratls.Make(t.Context(), &enclaveProducer{machine, func(q *attesttest.QuoteSpec) { q.SGX.MREnclave = measured }}, ratls.MakeOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := &tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "broker.cluster.test", Certificates: []tls.Certificate{*cert}}}
-		c, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		defer c.Close()
-		if _, err := c.Write([]byte(request)); err != nil {
-			return nil, err
-		}
-		return io.ReadAll(c)
-	}
-	for run := range 2 {
-		got, err := ask(mrenclave, provisionRequest)
-		want := append([]byte(provisionAnswer+"\x00\x00\x00\x0e"), "correct horse\x00"...)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("run %d: %q, %v\n%s", run, got, err, f.reasons())
-		}
-	}
-	for name, c := range map[string]struct {
-		measured [32]byte
-		request  string
-		reason   string
-	}{
-		"a third run":       {mrenclave, provisionRequest, "2 times"},
-		"another enclave":   {sha256.Sum256([]byte("other")), provisionRequest, "no entry"},
-		"another message":   {mrenclave, strings.Replace(provisionRequest, "V1", "V2", 1), "version 1"},
-		"half of a request": {mrenclave, provisionRequest[:10], ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if name == "half of a request" {
-				return // TestSlow's matter: it would wait for the end of the time
-			}
-			got, err := ask(c.measured, c.request)
-			if len(got) != 0 || errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("got %q, %v", got, err)
-			}
-			for range 100 {
-				if strings.Contains(f.reasons(), c.reason) {
-					return
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-			t.Errorf("the log does not say %q:\n%s", c.reason, f.reasons())
-		})
 	}
 }
