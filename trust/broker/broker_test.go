@@ -258,6 +258,33 @@ func (f *fixture) parse(text string) *policy.Policy {
 func (f *fixture) start(set setting, create bool) {
 	f.t.Helper()
 	ctx := f.t.Context()
+	if err := f.open(set, create); err != nil {
+		f.t.Fatal(err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.addr = l.Addr().String()
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- f.broker.Serve(serving, l) }()
+	f.stop = sync.OnceValue(func() error {
+		cancel()
+		err := <-done
+		return errorsJoin(err, f.broker.Close())
+	})
+	f.t.Cleanup(func() {
+		if err := f.stop(); err != nil {
+			f.t.Errorf("stop: %v", err)
+		}
+	})
+}
+
+// open opens the broker's state, or makes it.
+func (f *fixture) open(set setting, create bool) error {
+	f.t.Helper()
+	ctx := f.t.Context()
 	o := vault.RootOptions{Path: filepath.Join(f.dir, "root"), Broker: "test", Protector: newTestProtector(f.t), Now: time.Now}
 	open := vault.OpenRoot
 	if create {
@@ -285,27 +312,7 @@ func (f *fixture) start(set setting, create bool) {
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
 		},
 	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.addr = l.Addr().String()
-	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- f.broker.Serve(serving, l) }()
-	f.stop = sync.OnceValue(func() error {
-		cancel()
-		err := <-done
-		return errorsJoin(err, f.broker.Close())
-	})
-	f.t.Cleanup(func() {
-		if err := f.stop(); err != nil {
-			f.t.Errorf("stop: %v", err)
-		}
-	})
+	return err
 }
 
 func errorsJoin(a, b error) error {
