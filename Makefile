@@ -64,6 +64,7 @@ lint: lint-tool ## Check style, layering and reproducible arithmetic
 	cd tools && go mod tidy -diff
 	cd tools && go run ./fma -dir ..
 	cd tools && go run ./links -dir ..
+	cd tools && go run ./threats -dir ..
 	for script in $$(git ls-files '*.sh' .ci/run); do bash -n "$$script"; done
 
 .PHONY: format

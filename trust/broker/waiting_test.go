@@ -103,7 +103,7 @@ func TestWitnessesGone(t *testing.T) {
 	g := &gated{open: make(chan struct{})}
 	asked := make(chan uint64, 8)
 	f := newFixture(t, setting{
-		limits: Limits{Release: time.Second, Read: time.Minute},
+		limits: Limits{Release: 5 * time.Second, Read: time.Minute},
 		quorum: func(_ note.Verifier, p *policy.Policy) (audit.Quorum, error) {
 			if p.Version == 1 {
 				return g, nil

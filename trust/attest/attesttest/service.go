@@ -52,7 +52,10 @@ func (s *Service) spec(m *Machine, tee attest.Platform) *CollateralSpec {
 }
 
 func (s *Service) document(w http.ResponseWriter, header string, chain *CollateralSpec, body []byte) {
-	w.Header().Set(header, url.PathEscape(string(pemOf(chain.Signing.Cert, chain.Root.Cert))))
+	// Intel's service and PCCS escape all that is no letter, digit or one of -._~:
+	// the + and = of PEM, too, and a blank as %20.
+	escaped := strings.ReplaceAll(url.QueryEscape(string(pemOf(chain.Signing.Cert, chain.Root.Cert))), "+", "%20")
+	w.Header().Set(header, escaped)
 	w.Header().Set("Content-Type", "application/json")
 	write(w, body)
 }
