@@ -2,6 +2,8 @@ package broker
 
 import (
 	"bufio"
+	"crypto/ecdh"
+	"crypto/hpke"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"cloister/trust/attest"
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
@@ -348,4 +351,65 @@ func TestSlowWatcher(t *testing.T) {
 		t.Errorf("the stream is still open: %v", err)
 	}
 	f.order(f.a, Order{Operation: NewKey, DataSet: "x", Version: 2, Use: vault.Data})
+}
+
+// TestRecordedRelease: who records an exchange needs more than a quantum computer
+// to read it: TLS and HPKE, to programs and to the broker, are hybrids with
+// ML-KEM-768, and what travels is not what an older HPKE would take.
+func TestRecordedRelease(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setting{})
+	f.dataSet(f.a, "wards", "no-export")
+	c := f.dialTLS()
+	defer c.Close()
+	if id := c.ConnectionState().CurveID; id != tls.X25519MLKEM768 {
+		t.Errorf("TLS agrees on %s", id)
+	}
+	kem, _, _ := suite()
+	if kem.ID() != hpke.MLKEM768X25519().ID() {
+		t.Errorf("the KEM is %#x", kem.ID())
+	}
+	const encapsulated = 1088 + 32 // of ML-KEM-768 and of X25519
+	key, err := kem.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &ReleaseRequest{Key: key.PublicKey().Bytes(), Job: jobOf("one"), Want: []Want{wards("a", 1)}}
+	var n NonceAnswer
+	if err := f.client().Do(t.Context(), "POST", PathNonce, &NonceRequest{hashOf(q.Key)}, &n); err != nil {
+		t.Fatal(err)
+	}
+	q.Nonce = n.Nonce
+	b := attest.Binding{Nonce: q.Nonce, Key: q.Key, Job: q.Job}
+	e, err := newProgram(t, "trainer").Produce(t.Context(), b.ReportData())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Evidence = *e
+	var a ReleaseAnswer
+	if err := f.client().Do(t.Context(), "POST", PathRelease, q, &a); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Encapsulated) != encapsulated {
+		t.Errorf("%d bytes are encapsulated, want %d", len(a.Encapsulated), encapsulated)
+	}
+	// A program that asks with a key of X25519 alone gets nothing.
+	old, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Key = old.PublicKey().Bytes()
+	if err := f.client().Do(t.Context(), "POST", PathNonce, &NonceRequest{hashOf(q.Key)}, &n); err != nil {
+		t.Fatal(err)
+	}
+	q.Nonce = n.Nonce
+	f.why(t, f.client().Do(t.Context(), "POST", PathRelease, q, nil), "release", CodeMalformed, "MLKEM768-X25519")
+	// What owners wrap their keys to is of the same kind.
+	info, err := f.client().Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kem.NewPublicKey(info.HPKE); err != nil {
+		t.Error(err)
+	}
 }
