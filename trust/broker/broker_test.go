@@ -135,8 +135,8 @@ type fixture struct {
 	addr   string
 	a, b   person
 	third  *person // if there is one
-	admin  Digest // the key of an administrator's certificate
-	extra  string // lines of the policy
+	admin  Digest  // the key of an administrator's certificate
+	extra  string  // lines of the policy
 	// change edits the text of the policy.
 	change  func(string) string
 	sources Sources

@@ -177,12 +177,16 @@ var refusedEnclaves = map[string]struct {
 		i := s.authority.Processor
 		s.machine = append(s.machine, func(m *attesttest.MachineSpec) { m.Issuer = i })
 	}},
-	"PCK expired":       {CodeEvidence, "expired on", func(s *scene) { s.certificate(func(c *x509.Certificate) { c.NotAfter = s.authority.Now.Add(-time.Hour) }) }},
-	"PCK not yet valid": {CodeEvidence, "is not valid before", func(s *scene) { s.certificate(func(c *x509.Certificate) { c.NotBefore = s.authority.Now.Add(time.Hour) }) }},
-	"PCK's key usage":   {CodeEvidence, "key usage", func(s *scene) { s.certificate(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }) }},
-	"CA expired":        {CodeEvidence, "expired on", func(s *scene) { s.issuer(func(c *x509.Certificate) { c.NotAfter = s.authority.Now.Add(-time.Hour) }) }},
-	"CA not yet valid":  {CodeEvidence, "is not valid before", func(s *scene) { s.issuer(func(c *x509.Certificate) { c.NotBefore = s.authority.Now.Add(time.Hour) }) }},
-	"CA's key usage":    {CodeEvidence, "key usage", func(s *scene) { s.issuer(func(c *x509.Certificate) { c.KeyUsage = 0 }) }},
+	"PCK expired": {CodeEvidence, "expired on", func(s *scene) {
+		s.certificate(func(c *x509.Certificate) { c.NotAfter = s.authority.Now.Add(-time.Hour) })
+	}},
+	"PCK not yet valid": {CodeEvidence, "is not valid before", func(s *scene) {
+		s.certificate(func(c *x509.Certificate) { c.NotBefore = s.authority.Now.Add(time.Hour) })
+	}},
+	"PCK's key usage":  {CodeEvidence, "key usage", func(s *scene) { s.certificate(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }) }},
+	"CA expired":       {CodeEvidence, "expired on", func(s *scene) { s.issuer(func(c *x509.Certificate) { c.NotAfter = s.authority.Now.Add(-time.Hour) }) }},
+	"CA not yet valid": {CodeEvidence, "is not valid before", func(s *scene) { s.issuer(func(c *x509.Certificate) { c.NotBefore = s.authority.Now.Add(time.Hour) }) }},
+	"CA's key usage":   {CodeEvidence, "key usage", func(s *scene) { s.issuer(func(c *x509.Certificate) { c.KeyUsage = 0 }) }},
 	"signer of collateral expired": {CodeEvidence, "expired on", func(s *scene) {
 		s.signing(func(c *x509.Certificate) { c.NotAfter = s.authority.Now.Add(-time.Hour) })
 	}},
@@ -266,7 +270,6 @@ var refusedEnclaves = map[string]struct {
 // TestEnclaveRefused shows a broker evidence of enclaves in which one thing is
 // wrong. Each is refused, with the reason in the answer and in the log.
 func TestEnclaveRefused(t *testing.T) {
-	t.Parallel()
 	f, a := newEnclaves(t, setting{limits: Limits{Rate: 1000, Burst: 1000}}, time.Now())
 	release := func(edit func(*scene)) error {
 		s := &scene{authority: a, version: 3}

@@ -41,7 +41,6 @@ func (f *fixture) statement(text string) []byte {
 // TestPolicyRefused hands in changes that are not signed as they must be. Each is
 // refused with its reason in answer and log, and nothing changes.
 func TestPolicyRefused(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, setting{})
 	hash := f.parse(f.text).Hash().String()
 	second := strings.Replace(f.policyText(2, hash), "      a/wards: [1+]\n", "      a/wards: [1+]\n      a/other: [1]\n", 1)
@@ -252,7 +251,6 @@ func TestRecoveryOrder(t *testing.T) {
 
 // TestForeignOrders: an owner orders nothing of another owner's.
 func TestForeignOrders(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, setting{})
 	key := f.dataSet(f.b, "wards")
 	for name, o := range map[string]Order{

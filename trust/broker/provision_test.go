@@ -239,15 +239,15 @@ type shortListener struct {
 	left int
 }
 
-type tooManyFiles struct{ error }
+type shortageError struct{ error }
 
-func (tooManyFiles) Temporary() bool { return true }
-func (tooManyFiles) Timeout() bool   { return false }
+func (shortageError) Temporary() bool { return true }
+func (shortageError) Timeout() bool   { return false }
 
 func (l *shortListener) Accept() (net.Conn, error) {
 	if l.left > 0 {
 		l.left--
-		return nil, &net.OpError{Op: "accept", Err: tooManyFiles{errors.New("too many open files")}}
+		return nil, &net.OpError{Op: "accept", Err: shortageError{errors.New("too many open files")}}
 	}
 	return l.Listener.Accept()
 }

@@ -33,11 +33,13 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 		ReadHeaderTimeout: s.limits.Header, ReadTimeout: s.limits.Read,
 		WriteTimeout: s.limits.Read + s.limits.Release, IdleTimeout: s.limits.Idle,
 		MaxHeaderBytes: 32 << 10,
+		// What one connection may ask at once is no more than one client may.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: s.limits.Concurrent},
 		ConnState:      half.state,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
-		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// Requests outlive ctx for the grace that they are given.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
