@@ -261,6 +261,10 @@ func TestNonceTable(t *testing.T) {
 		number++
 		return copy(b, fmt.Sprintf("%032d", number)), nil
 	}), &l)
+	// One that is never used stands before all that are.
+	if _, _, err := n.issue("a", Digest{7}); err != nil {
+		t.Fatal(err)
+	}
 	for range 10_000 {
 		d, _, err := n.issue("a", Digest{7})
 		if err != nil {
