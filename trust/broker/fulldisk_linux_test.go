@@ -51,6 +51,11 @@ func TestDiskFull(t *testing.T) {
 	f.fillDisk(t)
 	_, err := f.client().Release(t.Context(), newProgram(t, "approved"), jobOf("once"), []Want{wards("a", 1)})
 	f.why(t, err, "release", CodeInternal, "an error of its own")
+	for _, e := range f.entries() {
+		if run, ok := e.Details["run"]; ok {
+			t.Errorf("entry %s: %s has run %s, which was not counted", e.Type, e.Reason, run)
+		}
+	}
 	r, err := f.client().Release(t.Context(), newProgram(t, "approved"), jobOf("once"), []Want{wards("a", 1)})
 	if err != nil || r.Run != 1 {
 		t.Errorf("after it: %+v, %v", r, err)

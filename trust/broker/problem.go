@@ -119,6 +119,9 @@ func (s *Server) logRefusal(ctx context.Context, e *audit.Entry, err error) erro
 		e.Details = map[string]string{}
 	}
 	e.Details["code"] = string(p.code)
+	// What a transaction that failed had given.
+	delete(e.Details, "run")
+	delete(e.Details, "serial")
 	// The client may have gone; the line is written all the same.
 	logErr := s.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		_, err := s.audit.Append(tx, e)
