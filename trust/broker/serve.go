@@ -34,8 +34,8 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 		WriteTimeout: s.limits.Read + s.limits.Release, IdleTimeout: s.limits.Idle,
 		MaxHeaderBytes: 32 << 10,
 		// What one connection may ask at once is no more than one client may.
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: s.limits.Concurrent},
-		ConnState:      half.state,
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: s.limits.Concurrent},
+		ConnState: half.state,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
