@@ -17,8 +17,12 @@ import (
 	"cloister/trust/broker/store"
 )
 
-// PathPolicy is where the policy in force is read, and changes are handed in.
-const PathPolicy = "/v1/policy"
+// PathPolicy is where the policy in force is read, and changes are handed in;
+// those that wait are at PathPending.
+const (
+	PathPolicy  = "/v1/policy"
+	PathPending = "/v1/policy/pending"
+)
 
 // PolicyRequest hands in a new version of the policy, with signatures over what
 // policy.Change.Statement shows. Owners sign one by one: signatures of the same

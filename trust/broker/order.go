@@ -448,9 +448,10 @@ func (s *Server) handleOwners(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, http.StatusOK, map[string]any{"owners": all})
 }
 
-// DataSetState is a data set in the register.
+// DataSetState is a data set in the register. Where no name was asked for, it
+// has all keys of an owner, and nothing else.
 type DataSetState struct {
-	Next       uint64          `json:"next"` // the next version of a key
+	Next       uint64          `json:"next,omitempty"` // the next version of a key
 	Keys       []vault.KeyInfo `json:"keys"`
 	Registered []vault.Entry   `json:"registered"`
 }
@@ -458,12 +459,20 @@ type DataSetState struct {
 func (s *Server) handleDataSets(w http.ResponseWriter, r *http.Request) {
 	owner, name := r.URL.Query().Get("owner"), r.URL.Query().Get("name")
 	var item policy.Item
-	if err := item.UnmarshalText([]byte(owner + "/" + name)); err != nil {
+	text := owner + "/" + name
+	if name == "" {
+		text = owner + "/any" // all of an owner's
+	}
+	if err := item.UnmarshalText([]byte(text)); err != nil {
 		s.refused(w, r, "data-sets", refuse(CodeMalformed, "%v", err))
 		return
 	}
-	a := &DataSetState{}
+	a := &DataSetState{Keys: []vault.KeyInfo{}, Registered: []vault.Entry{}}
 	err := s.store.View(func(tx *store.Tx) (err error) {
+		if name == "" {
+			a.Keys, err = s.vault.Keys(tx, owner, "")
+			return err
+		}
 		if a.Next, err = s.vault.NextVersion(tx, owner, name); err != nil {
 			return err
 		}

@@ -223,6 +223,7 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"POST " + PathRelease: s.handleRelease,
 		"GET " + PathPolicy:   s.handlePolicyText,
 		"POST " + PathPolicy:  s.handlePolicy,
+		"GET " + PathPending:  s.handlePending,
 		"POST " + PathOrder:   s.handleOrder,
 		"POST " + PathFreeze:  s.handleFreeze,
 		"GET " + PathOwners:   s.handleOwners,
