@@ -206,9 +206,21 @@ func parseSignatures(texts []string) ([]*approval.Signature, error) {
 
 // carryOut answers a request that changes something in one transaction.
 func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, entry *audit.Entry, change func(tx *store.Tx, p *inForce, a *OrderAnswer) error) {
+	a := &OrderAnswer{Request: requestID(r)}
+	s.carryOutAs(w, r, entry, func(tx *store.Tx, p *inForce) error {
+		*a = OrderAnswer{Request: a.Request}
+		return change(tx, p, a)
+	}, func(receipt Receipt) any {
+		a.Receipt = receipt
+		return a
+	})
+}
+
+// carryOutAs does so for any form of an answer.
+func (s *Server) carryOutAs(w http.ResponseWriter, r *http.Request, entry *audit.Entry, change func(tx *store.Tx, p *inForce) error, answer func(Receipt) any) {
 	one := requestOf(r)
 	entry.Request, entry.Client = one.id, clientOf(r.RemoteAddr)
-	a, err := s.carry(r.Context(), entry, change)
+	receipt, err := s.carry(r.Context(), entry, change)
 	if err != nil {
 		one.logged = true
 		if entry.Decision != audit.Granted {
@@ -217,21 +229,20 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, entry *audit.E
 		s.refused(w, r, entry.Type, err)
 		return
 	}
-	s.answer(w, http.StatusOK, a)
+	s.answer(w, http.StatusOK, answer(receipt))
 }
 
-func (s *Server) carry(ctx context.Context, entry *audit.Entry, change func(tx *store.Tx, p *inForce, a *OrderAnswer) error) (*OrderAnswer, error) {
+func (s *Server) carry(ctx context.Context, entry *audit.Entry, change func(tx *store.Tx, p *inForce) error) (Receipt, error) {
 	p := s.inForce.Load()
 	if p == nil {
-		return nil, refuse(CodePolicy, "no policy is in force: the first one waits for the approval of its owners")
+		return Receipt{}, refuse(CodePolicy, "no policy is in force: the first one waits for the approval of its owners")
 	}
-	a := &OrderAnswer{Request: entry.Request}
 	var index int64
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		if err := checkCurrent(tx, p); err != nil {
 			return err
 		}
-		if err := change(tx, p, a); err != nil {
+		if err := change(tx, p); err != nil {
 			return err
 		}
 		entry.Decision = audit.Granted
@@ -241,14 +252,13 @@ func (s *Server) carry(ctx context.Context, entry *audit.Entry, change func(tx *
 	})
 	if err != nil {
 		entry.Decision = ""
-		return nil, err
+		return Receipt{}, err
 	}
 	witnessed, err := s.witnessed(ctx, index)
 	if err != nil {
-		return nil, err
+		return Receipt{}, err
 	}
-	a.Receipt, err = s.receipt(ctx, index, witnessed)
-	return a, err
+	return s.receipt(ctx, index, witnessed)
 }
 
 func (s *Server) handleFreeze(w http.ResponseWriter, r *http.Request) {
@@ -327,21 +337,26 @@ func (s *Server) authentic(tx *store.Tx, p *inForce, o *Order, signatures []*app
 	if !p.policy.Signed(o.Owner, o.Purpose(), statement, signatures) {
 		return refuse(CodeForbidden, "owner %s did not sign the order with as many keys as it must", o.Owner)
 	}
+	return s.count(tx, o.Owner, o.Number)
+}
+
+// count uses up the number of an order, of an owner who has not frozen.
+func (s *Server) count(tx *store.Tx, owner policy.Name, number uint64) error {
 	froze, err := frozen(tx)
 	if err != nil {
 		return err
 	}
-	if slices.Contains(froze, o.Owner) {
-		return refuse(CodeFrozen, "owner %s said that its keys are not its own alone; its orders count again once it has thawed", o.Owner)
+	if slices.Contains(froze, owner) {
+		return refuse(CodeFrozen, "owner %s said that its keys are not its own alone; its orders count again once it has thawed", owner)
 	}
-	last, err := lastOrder(tx, o.Owner)
+	last, err := lastOrder(tx, owner)
 	if err != nil {
 		return err
 	}
-	if o.Number <= last {
-		return refuse(CodeConflict, "the order has number %d, and %s has given number %d already", o.Number, o.Owner, last)
+	if number <= last {
+		return refuse(CodeConflict, "the order has number %d, and %s has given number %d already", number, owner, last)
 	}
-	return putJSON(tx, bucketOrders, string(o.Owner), o.Number)
+	return putJSON(tx, bucketOrders, string(owner), number)
 }
 
 // order does what an owner ordered.

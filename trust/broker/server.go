@@ -70,6 +70,7 @@ type Server struct {
 	limits   Limits
 	log      *slog.Logger
 
+	session Digest // drawn at every start
 	hpke    hpke.PrivateKey
 	tlsCert tls.Certificate
 	tlsKey  Digest
@@ -117,6 +118,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		verify: o.Verifiers, producer: o.Producer, random: o.Random, limits: o.Limits, log: o.Logger,
 	}
 	s.quorum = o.quorum
+	if _, err := io.ReadFull(o.Random, s.session[:]); err != nil {
+		return nil, fmt.Errorf("read random bytes: %w", err)
+	}
 	s.nonces = newNonces(o.Monotonic, o.Random, &s.limits)
 	s.gate = newGate(o.Monotonic, &s.limits)
 	s.tally = newTally(o.Monotonic, s.writeEntry)
@@ -228,6 +232,9 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"POST " + PathFreeze:  s.handleFreeze,
 		"GET " + PathOwners:   s.handleOwners,
 		"GET " + PathDataSets: s.handleDataSets,
+		"GET " + PathRestore:  s.handleRestoreState,
+		"POST " + PathRestore: s.handleConfirm,
+		"POST " + PathUnseal:  s.handleUnseal,
 
 		"GET " + PathCheckpoint:  s.handleCheckpoint,
 		"GET " + PathConsistency: s.handleConsistency,
