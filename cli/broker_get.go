@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,12 +22,17 @@ What is measured is this program, cloister itself. The pin says which broker is
 trusted: in a trusted execution environment it must be among the measured files,
 and never come from the environment or a name.
 
+A person whom the policy names under unseal gets a key outside of any trusted
+execution environment, with --client-certificate and --client-key instead of
+evidence. That is in the audit log as well.
+
 What was released goes to a file that only its owner can read, into a directory,
 one file for each (OWNER.NAME.VERSION), or to a descriptor.`
 
 const brokerGetExample = `  cloister broker get hospital-a/wards@1 --pin clinics.pin --job sha256:5a5a… -o wards.key
   cloister broker get hospital-a/wards@1 hospital-a/password --pin clinics.pin --output-dir keys
-  cloister broker get hospital-a/password --pin clinics.pin --output-fd 3 3>password`
+  cloister broker get hospital-a/password --pin clinics.pin --output-fd 3 3>password
+  cloister broker get hospital-a/wards@1 --client-certificate me.pem --client-key me.key --pin clinics.pin -o wards.key`
 
 // brokerGet are the flags of "cloister broker get".
 type brokerGet struct {
@@ -37,6 +43,8 @@ type brokerGet struct {
 	output       string
 	directory    string
 	descriptor   int
+	// certificate and key say that a person asks, not a program.
+	certificate, key string
 }
 
 func (a *app) newBrokerGetCommand() *cobra.Command {
@@ -63,6 +71,10 @@ func (a *app) newBrokerGetCommand() *cobra.Command {
 	flags.StringVarP(&opt.output, "output", "o", "", "write the one key to `FILE`; - is standard output")
 	flags.StringVar(&opt.directory, "output-dir", "", "write each key to a file of its own in `DIR`")
 	flags.IntVar(&opt.descriptor, "output-fd", -1, "write the one key to file descriptor `N`")
+	flags.StringVar(&opt.certificate, "client-certificate", "", "ask as the person with the certificate in `FILE` (PEM), whom the policy names under unseal")
+	flags.StringVar(&opt.key, "client-key", "", "the private key of --client-certificate in `FILE` (PEM)")
+	cmd.MarkFlagsRequiredTogether("client-certificate", "client-key")
+	cmd.MarkFlagsMutuallyExclusive("client-certificate", "job")
 	cmd.MarkFlagsMutuallyExclusive("output", "output-dir", "output-fd")
 	cmd.MarkFlagsOneRequired("output", "output-dir", "output-fd")
 	if err := cmd.MarkFlagRequired("pin"); err != nil {
@@ -95,7 +107,8 @@ func wantsOf(args []string) ([]broker.Want, error) {
 // gotKeys is what "cloister broker get --json" prints. It holds no key.
 type gotKeys struct {
 	Request  string         `json:"request"`
-	Workload string         `json:"workload"`
+	Workload string         `json:"workload,omitempty"`
+	Person   string         `json:"person,omitempty"`
 	Run      uint64         `json:"run,omitempty"`
 	Items    []broker.Item  `json:"items"`
 	Files    []string       `json:"files,omitempty"`
@@ -124,6 +137,9 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 	if err != nil {
 		return err
 	}
+	if opt.certificate != "" {
+		return a.unseal(ctx, opt, known, want)
+	}
 	producer, err := a.ownProducer(opt.platform, opt.keys)
 	if err != nil {
 		return err
@@ -138,8 +154,35 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 		return err
 	}
 	defer r.Zero()
-	got := &gotKeys{Request: r.Request, Workload: r.Workload, Run: r.Run, Receipt: r.Receipt}
-	for _, item := range r.Items {
+	return a.writeReleased(opt, r.Items, &gotKeys{Request: r.Request, Workload: r.Workload, Run: r.Run, Receipt: r.Receipt})
+}
+
+// unseal asks as a person.
+func (a *app) unseal(ctx context.Context, opt *brokerGet, known *broker.Known, want []broker.Want) error {
+	if len(want) != 1 || want[0].Kind != broker.Key {
+		return inputError("", "a person gets one key at a time, OWNER/NAME@VERSION")
+	}
+	certificate, err := tls.LoadX509KeyPair(opt.certificate, opt.key)
+	if err != nil {
+		return inputError("", "--client-certificate: %w", err)
+	}
+	client, err := broker.NewClient(broker.ClientOptions{
+		Address: known.Address, Pin: *known.Pin(), Attempts: brokerAttempts, Certificates: []tls.Certificate{certificate},
+	})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	item, answer, err := client.Unseal(ctx, want[0].Owner, want[0].Name, want[0].Version)
+	if err != nil {
+		return err
+	}
+	defer item.Key.Zero()
+	return a.writeReleased(opt, []broker.Released{*item}, &gotKeys{Request: answer.Request, Person: answer.Person, Receipt: answer.Receipt})
+}
+
+func (a *app) writeReleased(opt *brokerGet, items []broker.Released, got *gotKeys) error {
+	for _, item := range items {
 		got.Items = append(got.Items, item.Item)
 		file, err := opt.write(a, &item)
 		if err != nil {
@@ -152,7 +195,7 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 	if a.json {
 		return a.printJSON(got)
 	}
-	a.log.Info("released", "workload", r.Workload, "request", r.Request, "entry", r.Receipt.Index)
+	a.log.Info("released", "to", got.Workload+got.Person, "request", got.Request, "entry", got.Receipt.Index)
 	return nil
 }
 

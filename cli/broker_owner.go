@@ -43,6 +43,7 @@ func (a *app) newBrokerOwnerCommand() *cobra.Command {
 		a.newOwnerFreezeCommand(false), a.newOwnerFreezeCommand(true),
 		a.newOwnerKeyCommand(), a.newOwnerSecretCommand(), a.newOwnerRegisterCommand(),
 		a.newOwnerJobCommand(), a.newOwnerOrderCommand(),
+		a.newOwnerRecoveryCommand(), a.newOwnerConfirmCommand(), a.newOwnerUnlockersCommand(), a.newOwnerUnlockCommand(),
 	)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -206,11 +207,8 @@ func (a *app) bring(ctx context.Context, f *orderFlags, name string, use vault.U
 		return err
 	}
 	return a.order(ctx, f, func(c *contact) (*broker.Order, error) {
-		if string(c.info.HPKE) != string(c.known.HPKE) {
-			return nil, &Error{
-				Code: ExitRefused, Hint: `"cloister broker owner attest" appraises it`,
-				Err: fmt.Errorf("%w: the broker wants keys wrapped to another key than its evidence bound", broker.ErrWrongBroker),
-			}
+		if err := c.attestedKey(); err != nil {
+			return nil, err
 		}
 		state, err := c.client.DataSet(ctx, item)
 		if err != nil {
@@ -225,6 +223,18 @@ func (a *app) bring(ctx context.Context, f *orderFlags, name string, use vault.U
 			Owner: item.Owner(), Operation: broker.BringKey, DataSet: item.Name(), Version: state.Next, Use: use, Wrapped: wrapped,
 		}, nil
 	}, describeKey)
+}
+
+// attestedKey makes sure that the key which secrets are wrapped to is the one that
+// the broker's evidence bound.
+func (c *contact) attestedKey() error {
+	if bytes.Equal(c.info.HPKE, c.known.HPKE) {
+		return nil
+	}
+	return &Error{
+		Code: ExitRefused, Hint: `"cloister broker owner attest" appraises it`,
+		Err: fmt.Errorf("%w: the broker wants keys wrapped to another key than its evidence bound", broker.ErrWrongBroker),
+	}
 }
 
 const ownerSecretLong = `Give the broker a secret, such as a password, which programs get that the policy

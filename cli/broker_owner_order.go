@@ -93,6 +93,13 @@ func (a *app) tell(answer *broker.OrderAnswer, save, text string) error {
 
 // order fills in the owner and the number, and gives the order.
 func (a *app) order(ctx context.Context, f *orderFlags, build func(c *contact) (*broker.Order, error), text func(*broker.OrderAnswer) string) error {
+	return a.orderThen(ctx, f, build, nil, text)
+}
+
+// orderThen also does something with the answer.
+func (a *app) orderThen(ctx context.Context, f *orderFlags, build func(c *contact) (*broker.Order, error),
+	then func(*broker.OrderAnswer) error, text func(*broker.OrderAnswer) string,
+) error {
 	c, err := a.contact(ctx, &f.broker)
 	if err != nil {
 		return err
@@ -120,6 +127,11 @@ func (a *app) order(ctx context.Context, f *orderFlags, build func(c *contact) (
 	answer, err := c.give(ctx, f, &savedOrder{Order: o})
 	if err != nil {
 		return err
+	}
+	if answer != nil && then != nil {
+		if err := then(answer); err != nil {
+			return err
+		}
 	}
 	shown := ""
 	if answer != nil {

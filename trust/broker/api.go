@@ -58,6 +58,9 @@ type Info struct {
 	Time time.Time `json:"time"`
 	// Insecure names what is missing, such as "insecure-no-witness".
 	Insecure []string `json:"insecure,omitempty"`
+	// Locked says that the root key waits for its owners: see MeetLocked. Nothing
+	// is known then but the id and keys that were made for this start.
+	Locked bool `json:"locked,omitempty"`
 }
 
 // AttestRequest asks for evidence of the broker.

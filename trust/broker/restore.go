@@ -145,6 +145,8 @@ func (s *Server) confirm(tx *store.Tx, p *inForce, c *Confirmation, signatures [
 		return nil, err
 	case state == nil:
 		return nil, refuse(CodeNotFound, "the broker was not restored")
+	case state.Open():
+		return nil, refuse(CodeConflict, "all owners have confirmed already")
 	case p.policy.Owners[c.Owner] == nil || !slices.Contains(state.Owners, string(c.Owner)):
 		return nil, refuse(CodeForbidden, "%.64q is not among the owners who confirm: %s", c.Owner, strings.Join(state.Owners, ", "))
 	case !p.policy.Signed(c.Owner, approval.ForRestore, c.Statement(string(p.policy.Broker), Digest(p.first)), signatures):
