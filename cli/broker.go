@@ -13,7 +13,12 @@ func (a *app) newBrokerCommand() *cobra.Command {
 		Args:  unknownSubcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.newBrokerCheckCommand(), a.newBrokerPolicyCommand(), a.newBrokerServeCommand())
+	cmd.AddCommand(
+		a.newBrokerAuditCommand(),
+		a.newBrokerCheckCommand(),
+		a.newBrokerPolicyCommand(),
+		a.newBrokerServeCommand(),
+	)
 	return cmd
 }
 

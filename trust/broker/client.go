@@ -146,13 +146,7 @@ func (c *Client) Do(ctx context.Context, method, path string, ask, answer any) e
 		return c.failed(ctx, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		e := &AnswerError{Status: resp.StatusCode}
-		var p Problem
-		if err := json.Unmarshal(text, &p); err != nil || p.Error.Code == "" {
-			p.Error = ProblemError{Code: CodeInternal, Message: fmt.Sprintf("status %d and no reason", resp.StatusCode)}
-		}
-		e.ProblemError = p.Error
-		return e
+		return problemOf(resp.StatusCode, text)
 	}
 	if answer == nil {
 		return nil
@@ -161,6 +155,15 @@ func (c *Client) Do(ctx context.Context, method, path string, ask, answer any) e
 		return fmt.Errorf("the broker's answer does not decode: %w: %w", ErrNetwork, err)
 	}
 	return nil
+}
+
+// problemOf is the error that an answer is which is not a success.
+func problemOf(status int, text []byte) error {
+	var p Problem
+	if err := json.Unmarshal(text, &p); err != nil || p.Error.Code == "" {
+		p.Error = ProblemError{Code: CodeInternal, Message: fmt.Sprintf("status %d and no reason", status)}
+	}
+	return &AnswerError{Status: status, ProblemError: p.Error}
 }
 
 // failed says of which kind a failure to ask is.
