@@ -15,9 +15,13 @@ func (a *app) newBrokerCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		a.newBrokerAuditCommand(),
+		a.newBrokerBackupCommand(),
 		a.newBrokerCheckCommand(),
 		a.newBrokerPolicyCommand(),
+		a.newBrokerRestoreCommand(),
 		a.newBrokerServeCommand(),
+		a.newBrokerWatchCommand(),
+		a.newBrokerWitnessCommand(),
 	)
 	return cmd
 }

@@ -123,12 +123,17 @@ func (f *brokerAuditFlags) check() error {
 	switch {
 	case sources != 1:
 		return inputError("", "one of --pin, --export and --dir says which log is checked")
-	case f.decision != "" && f.decision != string(audit.Granted) && f.decision != string(audit.Refused):
-		return inputError("", "--decision is granted or refused, not %q", f.decision)
 	case f.old != "" && f.state != "":
 		return inputError("", "--old and --state exclude each other: a state keeps a checkpoint")
 	}
 	f.entries = f.entries || len(f.types) > 0 || len(f.owners) > 0 || f.decision != ""
+	return f.checkDecision()
+}
+
+func (f *brokerAuditFlags) checkDecision() error {
+	if f.decision != "" && f.decision != string(audit.Granted) && f.decision != string(audit.Refused) {
+		return inputError("", "--decision is granted or refused, not %q", f.decision)
+	}
 	return nil
 }
 

@@ -181,7 +181,7 @@ var errNothingCosigned = inputError("", "no checkpoint of the log is co-signed y
 
 // auditBroker reads the log of a running broker.
 func (a *app) auditBroker(ctx context.Context, f *brokerAuditFlags) (*auditLog, error) {
-	client, _, err := a.dialBroker(&f.peer)
+	client, pin, err := a.dialBroker(&f.peer)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,9 @@ func (a *app) auditBroker(ctx context.Context, f *brokerAuditFlags) (*auditLog, 
 	if err != nil {
 		return nil, err
 	}
-	l.logKey = info.Log
+	if l.logKey = info.Log; pin.Log != "" && pin.Log != info.Log {
+		return nil, fmt.Errorf("the log's key is %s, and that of the pin is %s: this is another log: %w", info.Log, pin.Log, audit.ErrTampered)
+	}
 	if f.policy == "" {
 		text, err := client.PolicyText(ctx)
 		if err != nil {

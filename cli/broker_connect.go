@@ -26,10 +26,10 @@ type brokerPeer struct {
 	pin, address, clientKey string
 }
 
-const brokerPeerLong = `The broker is known by a pin, FILE: what "cloister broker serve --json" printed
-when it was ready, of which its id, the hash of its TLS key and that of its first
-policy count. Whoever answers without that key is not asked anything. The
-address of the pin is used unless --address gives another.
+const brokerPeerLong = `The broker is known by a pin, FILE: what "cloister broker owner attest" kept, or
+what "cloister broker serve --json" printed when it was ready. Its id, the hash of
+its TLS key and that of its first policy count: whoever answers without that key
+is not asked anything. The address is the pin's unless --address gives another.
 
 Administrators and owners show that they hold the private key whose public key
 the policy names (--client-key, in PEM or as OpenSSH writes it).`
@@ -46,6 +46,7 @@ type brokerPin struct {
 	Address     string        `json:"address"`
 	TLSKey      broker.Digest `json:"tls_key"`
 	FirstPolicy broker.Digest `json:"first_policy"`
+	Log         string        `json:"log"` // the log's verifier key
 }
 
 // maxPin bounds the file of a pin.

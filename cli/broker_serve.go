@@ -230,8 +230,6 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 
 // serveBroker serves all ports until the first fails or ctx ends.
 func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Broker, platform attest.Platform) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	a.grace.Store(int64(broker.StopGrace + 5*time.Second))
 	info := b.Info()
 	ready := &brokerReady{
@@ -239,11 +237,6 @@ func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Br
 	}
 	if platform == attest.InsecureNone {
 		ready.Insecure = append(ready.Insecure, "insecure-broker-host")
-	}
-	type port struct {
-		address string
-		bound   *string
-		serve   func(context.Context, net.Listener) error
 	}
 	ports := []port{{f.listen, &ready.Address, b.Serve}}
 	if f.operation != "" {
@@ -254,31 +247,7 @@ func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Br
 			return b.ServeProvisioning(ctx, l, f.gramineNames)
 		}})
 	}
-	var listeners []net.Listener
-	for _, p := range ports {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.address)
-		if err != nil {
-			for _, other := range listeners {
-				other.Close() //nolint:errcheck // nothing was accepted
-			}
-			return err
-		}
-		*p.bound = l.Addr().String()
-		listeners = append(listeners, l)
-	}
-	done := make(chan error, len(ports))
-	for i, p := range ports {
-		go func() { done <- p.serve(ctx, listeners[i]) }()
-	}
-	if err := a.announceBroker(ready); err != nil {
-		cancel()
-	}
-	var all error
-	for range ports {
-		all = errors.Join(all, <-done)
-		cancel()
-	}
-	return all
+	return servePorts(ctx, ports, func() error { return a.announceBroker(ready) })
 }
 
 func (a *app) announceBroker(r *brokerReady) error {

@@ -257,7 +257,9 @@ type Release struct {
 	Run      uint64
 	Items    []Released
 	Receipt  Receipt
-	Time     time.Time
+	// Time is the broker's, which SignedTime states for the nonce that was used.
+	Time       time.Time
+	SignedTime string
 }
 
 // Zero overwrites all keys.
@@ -312,7 +314,18 @@ func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return &Release{Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt, Time: a.Time}, nil
+	// What the channel says of the time is not enough to pass on: the statement is.
+	now, err := openTime(a.SignedTime, info.Log, q.Nonce)
+	if err != nil {
+		for _, i := range items {
+			i.Key.Zero()
+		}
+		return nil, err
+	}
+	return &Release{
+		Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt,
+		Time: now, SignedTime: a.SignedTime,
+	}, nil
 }
 
 // Check proves that the entry is in a checkpoint that the log signed. Whether

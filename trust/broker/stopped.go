@@ -95,8 +95,8 @@ func (s *Stopped) ReadLog(fn func(*audit.Stored) error) error { return audit.Rea
 
 // Backup writes a backup, encrypted to the recipients, which are age public keys.
 // It checks the log first: a store whose log is not what was signed is not
-// backed up. The key is what a restore asks for.
-func (s *Stopped) Backup(ctx context.Context, w io.Writer, recipients []string) (*vault.BackupHeader, error) {
+// backed up.
+func (s *Stopped) Backup(ctx context.Context, w io.Writer, recipients []string) (*BackupMade, error) {
 	signer, text, err := s.logSigner()
 	if err != nil {
 		return nil, err
@@ -109,7 +109,11 @@ func (s *Stopped) Backup(ctx context.Context, w io.Writer, recipients []string) 
 	if err != nil {
 		return nil, err
 	}
-	return s.vault.Backup(ctx, s.store, w, vault.BackupOptions{Recipients: recipients, Checkpoint: lastCheckpoint(log)})
+	h, err := s.vault.Backup(ctx, s.store, w, vault.BackupOptions{Recipients: recipients, Checkpoint: lastCheckpoint(log)})
+	if err != nil {
+		return nil, err
+	}
+	return backupMade(h), nil
 }
 
 // noQuorum co-signs nothing.
