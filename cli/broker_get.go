@@ -23,8 +23,8 @@ trusted: in a trusted execution environment it must be among the measured files,
 and never come from the environment or a name.
 
 A person whom the policy names under unseal gets a key outside of any trusted
-execution environment, with --client-certificate and --client-key instead of
-evidence. That is in the audit log as well.
+execution environment, with the private key of the certificate that the policy
+has (--client-key) instead of evidence. That is in the audit log as well.
 
 What was released goes to a file that only its owner can read, into a directory,
 one file for each (OWNER.NAME.VERSION), or to a descriptor.`
@@ -32,7 +32,7 @@ one file for each (OWNER.NAME.VERSION), or to a descriptor.`
 const brokerGetExample = `  cloister broker get hospital-a/wards@1 --pin clinics.pin --job sha256:5a5a… -o wards.key
   cloister broker get hospital-a/wards@1 hospital-a/password --pin clinics.pin --output-dir keys
   cloister broker get hospital-a/password --pin clinics.pin --output-fd 3 3>password
-  cloister broker get hospital-a/wards@1 --client-certificate me.pem --client-key me.key --pin clinics.pin -o wards.key`
+  cloister broker get hospital-a/wards@1 --client-key me.key --pin clinics.pin -o wards.key`
 
 // brokerGet are the flags of "cloister broker get".
 type brokerGet struct {
@@ -43,8 +43,7 @@ type brokerGet struct {
 	output       string
 	directory    string
 	descriptor   int
-	// certificate and key say that a person asks, not a program.
-	certificate, key string
+	clientKey    string // of the person who asks, if no program does
 }
 
 func (a *app) newBrokerGetCommand() *cobra.Command {
@@ -71,10 +70,8 @@ func (a *app) newBrokerGetCommand() *cobra.Command {
 	flags.StringVarP(&opt.output, "output", "o", "", "write the one key to `FILE`; - is standard output")
 	flags.StringVar(&opt.directory, "output-dir", "", "write each key to a file of its own in `DIR`")
 	flags.IntVar(&opt.descriptor, "output-fd", -1, "write the one key to file descriptor `N`")
-	flags.StringVar(&opt.certificate, "client-certificate", "", "ask as the person with the certificate in `FILE` (PEM), whom the policy names under unseal")
-	flags.StringVar(&opt.key, "client-key", "", "the private key of --client-certificate in `FILE` (PEM)")
-	cmd.MarkFlagsRequiredTogether("client-certificate", "client-key")
-	cmd.MarkFlagsMutuallyExclusive("client-certificate", "job")
+	flags.StringVar(&opt.clientKey, "client-key", "", "ask as the person whom the policy names under unseal, by the private key in `FILE`")
+	cmd.MarkFlagsMutuallyExclusive("client-key", "job")
 	cmd.MarkFlagsMutuallyExclusive("output", "output-dir", "output-fd")
 	cmd.MarkFlagsOneRequired("output", "output-dir", "output-fd")
 	if err := cmd.MarkFlagRequired("pin"); err != nil {
@@ -137,7 +134,7 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 	if err != nil {
 		return err
 	}
-	if opt.certificate != "" {
+	if opt.clientKey != "" {
 		return a.unseal(ctx, opt, known, want)
 	}
 	producer, err := a.ownProducer(opt.platform, opt.keys)
@@ -162,12 +159,12 @@ func (a *app) unseal(ctx context.Context, opt *brokerGet, known *broker.Known, w
 	if len(want) != 1 || want[0].Kind != broker.Key {
 		return inputError("", "a person gets one key at a time, OWNER/NAME@VERSION")
 	}
-	certificate, err := tls.LoadX509KeyPair(opt.certificate, opt.key)
+	certificate, err := clientCertificate(opt.clientKey)
 	if err != nil {
-		return inputError("", "--client-certificate: %w", err)
+		return err
 	}
 	client, err := broker.NewClient(broker.ClientOptions{
-		Address: known.Address, Pin: *known.Pin(), Attempts: brokerAttempts, Certificates: []tls.Certificate{certificate},
+		Address: known.Address, Pin: *known.Pin(), Attempts: brokerAttempts, Certificates: []tls.Certificate{*certificate},
 	})
 	if err != nil {
 		return err

@@ -146,7 +146,7 @@ func (c *contact) begin(ctx context.Context) (err error) {
 }
 
 func (c *contact) readPolicy(ctx context.Context) (err error) {
-	if c.text, err = c.client.Policy(ctx); isAnswer(err, broker.CodeNotFound) {
+	if c.text, err = c.client.PolicyText(ctx); isAnswer(err, broker.CodeNotFound) {
 		c.text = nil
 		return nil
 	}

@@ -17,6 +17,7 @@ type signFlags struct {
 	keys       []string
 	descriptor int
 	signatures []string
+	read       []*approval.PrivateKey // once: a passphrase is read once
 }
 
 func (f *signFlags) flags(cmd *cobra.Command) {
@@ -32,15 +33,17 @@ func (f *signFlags) external(cmd *cobra.Command) {
 
 // signers are the keys.
 func (f *signFlags) signers() ([]*approval.PrivateKey, error) {
-	var keys []*approval.PrivateKey
+	if f.read != nil {
+		return f.read, nil
+	}
 	for _, path := range f.keys {
 		key, err := readPrivateKey(path, f.descriptor)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, key)
+		f.read = append(f.read, key)
 	}
-	return keys, nil
+	return f.read, nil
 }
 
 // sign shows what is signed, signs it with each key, and adds what was signed

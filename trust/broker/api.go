@@ -134,6 +134,9 @@ type ReleaseAnswer struct {
 	Items        []SealedItem `json:"items"`        // in the order asked for
 	Receipt      Receipt      `json:"receipt"`
 	Time         time.Time    `json:"time"` // the broker's
+	// SignedTime is the same time for the nonce of the request, signed by the
+	// log's key (audit.OpenTime).
+	SignedTime string `json:"signed_time"`
 }
 
 // Item says what a key is.

@@ -150,13 +150,7 @@ func (c *Client) Do(ctx context.Context, method, path string, ask, answer any) e
 		return c.failed(ctx, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		e := &AnswerError{Status: resp.StatusCode}
-		var p Problem
-		if err := json.Unmarshal(text, &p); err != nil || p.Error.Code == "" {
-			p.Error = ProblemError{Code: CodeInternal, Message: fmt.Sprintf("status %d and no reason", resp.StatusCode)}
-		}
-		e.ProblemError = p.Error
-		return e
+		return problemOf(resp.StatusCode, text)
 	}
 	if answer == nil {
 		return nil
@@ -165,6 +159,15 @@ func (c *Client) Do(ctx context.Context, method, path string, ask, answer any) e
 		return fmt.Errorf("the broker's answer does not decode: %w: %w", ErrNetwork, err)
 	}
 	return nil
+}
+
+// problemOf is the error that an answer is which is not a success.
+func problemOf(status int, text []byte) error {
+	var p Problem
+	if err := json.Unmarshal(text, &p); err != nil || p.Error.Code == "" {
+		p.Error = ProblemError{Code: CodeInternal, Message: fmt.Sprintf("status %d and no reason", status)}
+	}
+	return &AnswerError{Status: status, ProblemError: p.Error}
 }
 
 // failed says of which kind a failure to ask is.
@@ -265,7 +268,9 @@ type Release struct {
 	Run      uint64
 	Items    []Released
 	Receipt  Receipt
-	Time     time.Time
+	// Time is the broker's, which SignedTime states for the nonce that was used.
+	Time       time.Time
+	SignedTime string
 }
 
 // Zero overwrites all keys.
@@ -320,7 +325,18 @@ func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return &Release{Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt, Time: a.Time}, nil
+	// What the channel says of the time is not enough to pass on: the statement is.
+	now, err := openTime(a.SignedTime, info.Log, q.Nonce)
+	if err != nil {
+		for _, i := range items {
+			i.Key.Zero()
+		}
+		return nil, err
+	}
+	return &Release{
+		Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt,
+		Time: now, SignedTime: a.SignedTime,
+	}, nil
 }
 
 // Check proves that the entry is in a checkpoint that the log signed. Whether

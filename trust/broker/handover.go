@@ -228,7 +228,7 @@ type HandedOver struct {
 // that could name another broker would give this program a root key of its own
 // making. appraise verifies the old broker's evidence by its policy.
 func (c *Client) TakeOver(ctx context.Context, p attest.Producer, appraise func(context.Context, *policy.Policy, *attest.Evidence) (*attest.Verification, error), o vault.RootOptions) (*vault.Root, *HandedOver, error) {
-	text, err := c.Policy(ctx)
+	text, err := c.PolicyText(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hpke"
 	"fmt"
-	"net/http"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -133,8 +132,8 @@ func (c *Client) Look(ctx context.Context, k *Known, s *Seen) (*audit.Checkpoint
 	if err != nil {
 		return nil, err
 	}
-	var a CheckpointAnswer
-	if err := c.retried(ctx, func() error { return c.Do(ctx, http.MethodGet, PathCheckpoint, nil, &a) }); err != nil {
+	a, err := c.Checkpoint(ctx)
+	if err != nil {
 		return nil, err
 	}
 	newest, _, err := audit.OpenCheckpoint([]byte(a.Checkpoint), key)
@@ -160,17 +159,9 @@ func (c *Client) follows(ctx context.Context, last, newest *audit.Checkpoint) er
 		}
 		return nil
 	}
-	var p ProofAnswer
-	place := fmt.Sprintf("%s?from=%d&to=%d", PathConsistency, last.Size, newest.Size)
-	if err := c.retried(ctx, func() error { return c.Do(ctx, http.MethodGet, place, nil, &p) }); err != nil {
+	proof, err := c.Consistency(ctx, last.Size, newest.Size)
+	if err != nil {
 		return err
-	}
-	proof := make(tlog.TreeProof, len(p.Proof))
-	for i, h := range p.Proof {
-		if len(h) != tlog.HashSize {
-			return fmt.Errorf("the broker's proof has a hash of %d bytes: %w", len(h), audit.ErrTampered)
-		}
-		proof[i] = tlog.Hash(h)
 	}
 	if err := tlog.CheckTree(proof, newest.Size, newest.Root, last.Size, last.Root); err != nil {
 		return fmt.Errorf("the broker's log does not go on from the %d entries that were seen: it is another history: %w: %w", last.Size, audit.ErrTampered, err)

@@ -49,6 +49,7 @@ func (s *Server) handleOrder(w http.ResponseWriter, r *http.Request) {
 	}, func(receipt Receipt) any {
 		if o.Operation == Unlock {
 			s.reseal(r.Context())
+			a.Delivery = s.delivered(o.Owner)
 		}
 		a.Receipt = receipt
 		return a

@@ -37,12 +37,6 @@ func (c *Client) once(ctx context.Context, place string, ask, answer any) error 
 	return err
 }
 
-// Policy returns the policy in force.
-func (c *Client) Policy(ctx context.Context) (*PolicyText, error) {
-	var a PolicyText
-	return &a, c.get(ctx, PathPolicy, &a)
-}
-
 // Submit hands in a version of the policy, with signatures.
 func (c *Client) Submit(ctx context.Context, q *PolicyRequest) (*PolicyAnswer, error) {
 	var a PolicyAnswer

@@ -248,6 +248,8 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"GET " + PathInclusion:   s.handleInclusion,
 		"GET " + PathEntries:     s.handleEntries,
 		"GET " + PathWatch:       s.handleWatch,
+		"POST " + PathTime:       s.handleTime,
+		"POST " + PathBackup:     s.handleBackup,
 
 		"POST " + PathCertificate: s.handleCertificate,
 		"GET " + PathAuthority:    s.handleAuthority,

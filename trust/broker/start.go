@@ -99,6 +99,9 @@ func start(ctx context.Context, c *Config) (*Broker, error) {
 	return b, err
 }
 
+// ownLog names the private key of the log in the vault.
+const ownLog = "log"
+
 // logName is the origin of a broker's log.
 func logName(broker string) string { return "cloister-broker/" + broker }
 
@@ -106,7 +109,7 @@ func logName(broker string) string { return "cloister-broker/" + broker }
 func (b *Broker) openLog(ctx context.Context, c *Config) error {
 	var key ed25519.PrivateKey
 	err := b.store.Update(ctx, func(tx *store.Tx) (err error) {
-		key, err = b.vault.OwnSigner(tx, "log")
+		key, err = b.vault.OwnSigner(tx, ownLog)
 		return err
 	})
 	if err != nil {

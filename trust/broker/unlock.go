@@ -66,6 +66,18 @@ func (s *Server) unlockShares(tx *store.Tx, owner policy.Name) (*protector.Deliv
 	return d, err
 }
 
+// delivered are an owner's shares, or nil if there are none yet.
+func (s *Server) delivered(owner policy.Name) (d *protector.Delivery) {
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		d, err = s.unlockShares(tx, owner)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
 // sealedFor refuses to take keys of an owner without whom the root key opens.
 func (s *Server) sealedFor(tx *store.Tx, owner policy.Name) error {
 	if s.unlock == nil {

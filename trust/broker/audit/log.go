@@ -257,6 +257,9 @@ func (l *Log) checkpoint(tx *store.Tx, size int64) (*Checkpoint, error) {
 	return &Checkpoint{Origin: l.Origin(), Size: size, Root: root}, nil
 }
 
+// At is the checkpoint, not signed, of all entries that a transaction sees.
+func (l *Log) At(tx *store.Tx) (*Checkpoint, error) { return l.checkpoint(tx, -1) }
+
 // Holds checks that a checkpoint which somebody kept is of this log's past: that
 // this is not an older copy of the log, nor another history of it. The
 // checkpoint must have been opened with the log's key.
