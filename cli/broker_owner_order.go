@@ -21,6 +21,7 @@ type savedOrder struct {
 	FirstPolicy broker.Digest         `json:"first_policy"`
 	Order       *broker.Order         `json:"order,omitempty"`
 	Freeze      *broker.FreezeRequest `json:"freeze,omitempty"`
+	Confirm     *broker.Confirmation  `json:"confirm,omitempty"`
 	Signatures  []string              `json:"signatures"`
 }
 
@@ -29,8 +30,11 @@ const savedOrderFormat = "cloister-owner-order/1"
 // statement is what is signed, and for what. It follows from the order: a file
 // that says otherwise does not count.
 func (s *savedOrder) statement() (approval.Purpose, []byte) {
-	if s.Order != nil {
+	switch {
+	case s.Order != nil:
 		return s.Order.Purpose(), s.Order.Statement(s.Broker, s.FirstPolicy)
+	case s.Confirm != nil:
+		return approval.ForRestore, s.Confirm.Statement(s.Broker, s.FirstPolicy)
 	}
 	f := &policy.Freeze{
 		Broker: policy.Name(s.Broker), First: policy.Hash(s.FirstPolicy), Owner: s.Freeze.Owner, Number: s.Freeze.Number, Thaw: s.Freeze.Thaw,
@@ -44,21 +48,28 @@ func (s *savedOrder) statement() (approval.Purpose, []byte) {
 
 // give has the broker carry out an order, or saves it.
 func (c *contact) give(ctx context.Context, f *orderFlags, s *savedOrder) (*broker.OrderAnswer, error) {
+	if saved, err := c.prepare(f, s); saved || err != nil {
+		return nil, err
+	}
+	return c.send(ctx, s)
+}
+
+// prepare signs an order, and says whether it was saved instead of being given.
+func (c *contact) prepare(f *orderFlags, s *savedOrder) (saved bool, err error) {
 	s.Format, s.Broker, s.FirstPolicy = savedOrderFormat, c.known.Broker, c.known.FirstPolicy
 	purpose, statement := s.statement()
 	if f.save == "" || len(f.sign.keys) > 0 {
-		var err error
 		if s.Signatures, err = f.sign.sign(c.app, purpose, statement); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
-	if f.save != "" {
-		if s.Signatures == nil {
-			s.Signatures = []string{}
-		}
-		return nil, writeState(f.save, s)
+	if f.save == "" {
+		return false, nil
 	}
-	return c.send(ctx, s)
+	if s.Signatures == nil {
+		s.Signatures = []string{}
+	}
+	return true, writeState(f.save, s)
 }
 
 func (c *contact) send(ctx context.Context, s *savedOrder) (*broker.OrderAnswer, error) {
@@ -234,7 +245,13 @@ func (a *app) readOrder(path string) (*savedOrder, error) {
 	if err := d.Decode(s); err != nil {
 		return nil, inputError("", "%s: no saved order: %w", inputName(path), err)
 	}
-	if s.Format != savedOrderFormat || (s.Order == nil) == (s.Freeze == nil) {
+	kinds := 0
+	for _, is := range []bool{s.Order != nil, s.Freeze != nil, s.Confirm != nil} {
+		if is {
+			kinds++
+		}
+	}
+	if s.Format != savedOrderFormat || kinds != 1 {
 		return nil, inputError("", "%s: no saved order of the format %s", inputName(path), savedOrderFormat)
 	}
 	return s, nil
@@ -311,7 +328,11 @@ func (a *app) sendOrder(ctx context.Context, f *orderFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.contact(ctx, &f.broker)
+	reach := a.contact
+	if s.Confirm != nil {
+		reach = a.reach
+	}
+	c, err := reach(ctx, &f.broker)
 	if err != nil {
 		return err
 	}
@@ -326,6 +347,9 @@ func (a *app) sendOrder(ctx context.Context, f *orderFlags, path string) error {
 			return err
 		}
 		s.Signatures = append(s.Signatures, more...)
+	}
+	if s.Confirm != nil {
+		return a.sendConfirmation(ctx, c, s)
 	}
 	answer, err := c.send(ctx, s)
 	if err != nil {

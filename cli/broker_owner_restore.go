@@ -14,7 +14,6 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
-	"cloister/trust/approval"
 	"cloister/trust/attest"
 	"cloister/trust/broker"
 	"cloister/trust/broker/vault"
@@ -33,7 +32,8 @@ releases that were stopped after it are lost, and a job may run again that has r
 Then every owner has to accept that with --accept-loss-up-to=SIZE, the size that
 "confirm" without it prints. With it, what was seen begins anew with the backup.
 
-Without --key nothing is signed: the state of the restore is shown.`
+Without --key and --save nothing is signed: the state of the restore is shown. A
+confirmation counts until the broker is started again.`
 
 // ownerConfirm are the flags of "cloister broker owner confirm".
 type ownerConfirm struct {
@@ -53,8 +53,7 @@ func (a *app) newOwnerConfirmCommand() *cobra.Command {
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.ownerConfirm(cmd.Context(), opt) },
 	}
-	opt.broker.flags(cmd)
-	opt.sign.flags(cmd)
+	opt.flags(cmd)
 	opt.named(cmd)
 	cmd.Flags().Int64Var(&opt.accept, "accept-loss-up-to", 0, "accept that what was logged after the backup is lost, up to `SIZE` entries")
 	return cmd
@@ -104,12 +103,10 @@ func (a *app) ownerConfirm(ctx context.Context, opt *ownerConfirm) error {
 	if last != nil {
 		seen = vault.Checkpoint{Origin: last.Origin, Size: last.Size, Root: last.Root[:]}
 	}
-	if len(opt.sign.keys) == 0 {
+	if len(opt.sign.keys) == 0 && opt.save == "" {
 		return a.showRestore(state, seen.Size)
 	}
-	q := &broker.ConfirmRequest{Confirmation: broker.Confirmation{
-		Backup: state.Backup, Session: state.Session, Seen: seen, AcceptLossUpTo: opt.accept,
-	}}
+	q := &broker.Confirmation{Backup: state.Backup, Session: state.Session, Seen: seen, AcceptLossUpTo: opt.accept}
 	if q.Owner, err = opt.ownerName(c); err != nil {
 		return err
 	}
@@ -120,18 +117,40 @@ func (a *app) ownerConfirm(ctx context.Context, opt *ownerConfirm) error {
 	if q.Number, err = c.number(q.Owner, all); err != nil {
 		return err
 	}
-	if q.Signatures, err = opt.sign.sign(a, approval.ForRestore, q.Statement(c.known.Broker, c.known.FirstPolicy)); err != nil {
+	saved := &savedOrder{Confirm: q}
+	if was, err := c.prepare(&opt.orderFlags, saved); was || err != nil {
+		if err == nil {
+			err = a.tell(nil, opt.save, "")
+		}
 		return err
 	}
-	answer, err := c.client.Confirm(ctx, q)
+	return a.sendConfirmation(ctx, c, saved)
+}
+
+// sendConfirmation hands in a confirmation, and begins anew with what is seen if
+// that was lost.
+func (a *app) sendConfirmation(ctx context.Context, c *contact, s *savedOrder) error {
+	state, err := c.client.RestoreState(ctx)
 	if err != nil {
 		return err
 	}
-	if opt.accept > 0 && seen.Size > state.Checkpoint.Size && opt.accept >= seen.Size {
+	answer, err := c.client.Confirm(ctx, &broker.ConfirmRequest{Confirmation: *s.Confirm, Signatures: s.Signatures})
+	if err != nil {
+		return err
+	}
+	if seen := s.Confirm.Seen.Size; seen > state.Checkpoint.Size && s.Confirm.AcceptLossUpTo >= seen {
 		c.seen.Checkpoint = "" // what was seen is lost, as the owner accepts
 	}
-	if err := c.done(ctx, answer.Receipt); err != nil {
+	if err := answer.Receipt.Check(c.known.Log); err != nil {
 		return err
+	}
+	// An owner who accepts no loss keeps what was seen; the log is behind it.
+	if last, err := c.seen.Last(); err != nil {
+		return err
+	} else if last == nil || last.Size <= state.Checkpoint.Size {
+		if err := c.done(ctx, answer.Receipt); err != nil {
+			return err
+		}
 	}
 	if a.json {
 		return a.printJSON(answer)

@@ -76,6 +76,11 @@ func (f *brokerServeFlags) takeOver(ctx context.Context, a *app, producer attest
 	}
 	root.Zero()
 	a.log.Info("the root key is taken over", "program", got.Answer.Program, "entry", got.Answer.Receipt.Index)
-	return inputError(fmt.Sprintf("stop the old broker, move its store to %s, and start this one again", filepath.Join(f.dir, "store")),
-		"the root key is in %s, and there is no store yet", o.Path)
+	if a.json {
+		if err := a.printJSON(&got.Answer); err != nil {
+			return err
+		}
+	}
+	a.console.printf("stop the old broker, move its store to %s, and start this one again\n", filepath.Join(f.dir, "store"))
+	return &Error{Code: ExitDone, Err: fmt.Errorf("the root key is in %s, and there is no store yet", o.Path)}
 }
