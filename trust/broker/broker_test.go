@@ -203,6 +203,9 @@ type setting struct {
 	limits Limits
 	quorum MakeQuorum
 	logger *slog.Logger
+	// root opens or makes the root key, unless nil, for who unlocks it.
+	root   func(vault.RootOptions) (*vault.Root, error)
+	unlock *protector.OwnersSeal
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
 }
@@ -251,7 +254,12 @@ func (f *fixture) start(set setting, create bool) {
 	if create {
 		open = vault.CreateRoot
 	}
-	root, err := open(ctx, o)
+	root, err := func() (*vault.Root, error) {
+		if set.root != nil {
+			return set.root(o)
+		}
+		return open(ctx, o)
+	}()
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -262,7 +270,7 @@ func (f *fixture) start(set setting, create bool) {
 		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
-			Verifiers: f.sources.Verifiers,
+			Verifiers: f.sources.Verifiers, Unlock: set.unlock,
 		},
 	})
 	if err != nil {
