@@ -139,18 +139,16 @@ func (c *contact) begin(ctx context.Context) (err error) {
 	if c.info, err = c.client.Info(ctx); err != nil {
 		return err
 	}
-	if err := c.readPolicy(ctx); err != nil {
-		return err
+	if !c.info.Policy.IsZero() {
+		if err := c.readPolicy(ctx); err != nil {
+			return err
+		}
 	}
 	return c.look(ctx)
 }
 
 func (c *contact) readPolicy(ctx context.Context) (err error) {
-	if c.text, err = c.client.PolicyText(ctx); isAnswer(err, broker.CodeNotFound) {
-		c.text = nil
-		return nil
-	}
-	if err != nil {
+	if c.text, err = c.client.PolicyText(ctx); err != nil {
 		return err
 	}
 	if c.policy, err = policy.Parse("the policy in force", []byte(c.text.Text)); err != nil {

@@ -73,10 +73,9 @@ func (a *app) reach(ctx context.Context, f *brokerFlags) (*contact, error) {
 		return nil, err
 	}
 	if c.info, err = c.client.Info(ctx); err == nil {
-		err = c.readPolicy(ctx)
-	}
-	if err == nil && c.policy == nil {
-		err = noPolicyYet()
+		if err = noPolicyYet(); !c.info.Policy.IsZero() {
+			err = c.readPolicy(ctx)
+		}
 	}
 	if err != nil {
 		c.client.Close()
