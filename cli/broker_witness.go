@@ -218,7 +218,7 @@ func (a *app) witnessServe(ctx context.Context, f *witnessFlags) (err error) {
 			return a.printJSON(ready)
 		}
 		return nil
-	})
+	}, w.Alive)
 }
 
 func (a *app) newWitnessResetCommand() *cobra.Command {

@@ -200,8 +200,10 @@ func (f *fixture) policyText(version int, previous string) string {
 }
 
 type setting struct {
-	limits Limits
-	quorum MakeQuorum
+	limits    Limits
+	host      func() time.Time
+	heartbeat time.Duration
+	quorum    MakeQuorum
 	logger *slog.Logger
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
@@ -260,6 +262,7 @@ func (f *fixture) start(set setting, create bool) {
 	}
 	f.broker, err = Start(ctx, Config{
 		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},
+		Host: set.host, Heartbeat: set.heartbeat,
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
 			Verifiers: f.sources.Verifiers,
