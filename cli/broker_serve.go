@@ -109,7 +109,7 @@ type brokerReady struct {
 	Insecure    []string      `json:"insecure,omitempty"`
 }
 
-func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) error {
+func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -130,8 +130,10 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) error {
 	if err != nil {
 		return err
 	}
+	// A root key that is changed while the broker runs is sealed anew.
+	defer func() { err = errors.Join(err, done()) }()
 	config, err := f.config(ctx, vault.RootOptions{Path: filepath.Join(f.dir, "root"), Broker: f.id, Protector: protect, InTEE: inTEE, Now: time.Now})
-	if err := errors.Join(err, done()); err != nil {
+	if err != nil {
 		return err
 	}
 	config.Options.Producer, config.Options.Logger = producer, a.log
