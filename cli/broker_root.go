@@ -127,4 +127,3 @@ func (a *app) here(dir string) (platforms.Detected, platforms.System, error) {
 	found, err := system.Detect()
 	return found, system, err
 }
-

@@ -235,4 +235,3 @@ func TestWitnessOperation(t *testing.T) {
 		}
 	}
 }
-

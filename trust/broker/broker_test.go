@@ -204,7 +204,7 @@ type setting struct {
 	host      func() time.Time
 	heartbeat time.Duration
 	quorum    MakeQuorum
-	logger *slog.Logger
+	logger    *slog.Logger
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
 }

@@ -326,4 +326,3 @@ func TestPolicyChangeKeepsConnections(t *testing.T) {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
-
