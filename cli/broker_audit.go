@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +25,13 @@ type brokerAuditFlags struct {
 	export string
 	store  brokerStore
 
-	logKey, policy   string
-	old, new         string
-	state, write     string
-	entries          bool
-	types, owners    []string
-	decision         string
-	insecureWitness  bool
+	logKey, policy  string
+	old, new        string
+	state, write    string
+	entries         bool
+	types, owners   []string
+	decision        string
+	insecureWitness bool
 }
 
 const brokerAuditLong = `Check a broker's audit log: that a checkpoint is signed by the log and co-signed by
@@ -88,7 +90,9 @@ type auditLog struct {
 	each   func(size int64, fn func(line []byte) error) error
 	hashes io.Reader
 	proofs *audit.Proofs
-	close  func() error
+	// cut says that entries after the checkpoint are none of its business.
+	cut   bool
+	close func() error
 }
 
 // auditResult is what "cloister broker audit --json" prints.
@@ -151,7 +155,7 @@ func (a *app) brokerAudit(ctx context.Context, f *brokerAuditFlags) (err error) 
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	if f.new != "" {
-		if l.checkpoint, err = a.readSmall(f.new, audit.MaxCheckpoint); err != nil {
+		if err := l.upTo(a, f.new); err != nil {
 			return err
 		}
 	}
@@ -166,6 +170,35 @@ func (a *app) brokerAudit(ctx context.Context, f *brokerAuditFlags) (err error) 
 		return a.printJSON(r)
 	}
 	return a.print(r.text())
+}
+
+// upTo has the log checked up to the checkpoint in a file.
+func (l *auditLog) upTo(a *app, path string) error {
+	text, err := a.readSmall(path, audit.MaxCheckpoint)
+	if err != nil {
+		return err
+	}
+	c, err := audit.ParseCheckpoint(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", inputName(path), err)
+	}
+	newest, err := audit.ParseCheckpoint(string(l.checkpoint))
+	if err != nil {
+		return err
+	}
+	if c.Size > newest.Size {
+		return fmt.Errorf("%s is of %d entries, and the log has %d: it is an older copy: %w", inputName(path), c.Size, newest.Size, audit.ErrTampered)
+	}
+	l.checkpoint, l.cut = text, true
+	if l.hashes == nil {
+		return nil
+	}
+	var first bytes.Buffer
+	for lines := bufio.NewScanner(l.hashes); c.Size > 0 && lines.Scan(); c.Size-- {
+		first.WriteString(lines.Text() + "\n")
+	}
+	l.hashes = &first
+	return nil
 }
 
 // readKept reads a state, or returns nil where there is none yet.

@@ -123,11 +123,15 @@ func (a *app) verifyEntries(ctx context.Context, f *brokerAuditFlags, l *auditLo
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
+		fed := int64(0)
 		err := l.each(in.New.Size, func(line []byte) error {
+			if fed++; l.cut && fed > in.New.Size {
+				return nil
+			}
 			_, err := writer.Write(append(line[:len(line):len(line)], '\n'))
 			return err
 		})
-		writer.CloseWithError(err) //nolint:errcheck // it returns nil
+		writer.CloseWithError(err)
 	}()
 	report, err := audit.Verify(in)
 	reader.Close() //nolint:errcheck // it returns nil
@@ -141,7 +145,9 @@ func (a *app) verifyEntries(ctx context.Context, f *brokerAuditFlags, l *auditLo
 
 // shows says whether an entry is to be printed.
 func (f *brokerAuditFlags) shows(e *audit.Entry) bool {
-	matches := func(wanted []string, is func(string) bool) bool { return len(wanted) == 0 || slices.ContainsFunc(wanted, is) }
+	matches := func(wanted []string, is func(string) bool) bool {
+		return len(wanted) == 0 || slices.ContainsFunc(wanted, is)
+	}
 	return matches(f.types, e.Is) && matches(f.owners, e.Concerns) && (f.decision == "" || f.decision == string(e.Decision))
 }
 

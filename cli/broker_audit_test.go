@@ -79,12 +79,47 @@ func TestBrokerAudit(t *testing.T) {
 	}
 	policyFile := filepath.Join(o.dir, "policy.yaml")
 	o.must("audit", "--export", export, "--log-key", r.LogKey, "--policy", policyFile)
+	testBetweenCheckpoints(t, o, export, r.LogKey)
 	testExportTampering(t, o, export, r.LogKey, state)
 	o.stop()
 	out = o.must("audit", "--dir", o.state, "--broker", "clinics", "--passphrase-fd", passphraseFD(t, testPassphrase), "--state", state)
 	if !strings.Contains(out, "every entry is the one that was signed") || !strings.Contains(out, "it goes on from") {
 		t.Errorf("of the store:\n%s", out)
 	}
+}
+
+// testBetweenCheckpoints checks from one kept checkpoint to another.
+func testBetweenCheckpoints(t *testing.T, o *operated, export, logKey string) {
+	t.Helper()
+	older, newer := filepath.Join(export, exportCheckpoint), filepath.Join(o.dir, "newer")
+	if err := o.newKey("between", 6); err != nil {
+		t.Fatal(err)
+	}
+	c, err := o.client().Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(newer, []byte(c.Checkpoint), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range [][]string{nil, {"--client-key", o.admin}} {
+		if out := o.must(append([]string{"audit", "--pin", o.pin, "--old", older, "--new", newer}, key...)...); !strings.Contains(out, "it goes on from") {
+			t.Errorf("from one to the other:\n%s", out)
+		}
+		o.must(append([]string{"audit", "--pin", o.pin, "--new", older}, key...)...)
+		code, _, errs := o.command(append([]string{"audit", "--pin", o.pin, "--old", newer, "--new", older}, key...)...)
+		if code != ExitTampering {
+			t.Errorf("from the newer to the older: exit %d: %s", code, errs)
+		}
+	}
+	policyFile := filepath.Join(o.dir, "policy.yaml")
+	code, _, errs := o.command("audit", "--export", export, "--log-key", logKey, "--policy", policyFile, "--new", newer)
+	if code != ExitTampering || !strings.Contains(errs, "an older copy") {
+		t.Errorf("an export that ends before the checkpoint: exit %d: %s", code, errs)
+	}
+	longer := filepath.Join(o.dir, "longer")
+	o.must("audit", "--pin", o.pin, "--client-key", o.admin, "--write", longer)
+	o.must("audit", "--export", longer, "--log-key", logKey, "--policy", policyFile, "--new", older)
 }
 
 // testExportTampering changes an export in each way, and wants the entry named.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,8 +17,10 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
+	"cloister/durable"
 	"cloister/trust/attest"
 	"cloister/trust/broker"
+	"cloister/trust/broker/audit"
 	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault"
 )
@@ -133,7 +136,8 @@ broker has new keys of its own, which clients notice.
 "cloister broker serve" then runs the broker, which releases nothing before every
 owner whom the backup names has confirmed the last checkpoint that the owner saw.
 If the witnesses saw more than the backup has, each has to be put back by its owner
-(cloister broker witness reset), who thereby accepts the loss.`
+(cloister broker witness reset), who thereby accepts the loss, to the checkpoint in
+DIR/restored-checkpoint.`
 
 func (a *app) newBrokerRestoreCommand() *cobra.Command {
 	f := &brokerRestoreFlags{}
@@ -202,7 +206,7 @@ func (a *app) brokerRestore(ctx context.Context, f *brokerRestoreFlags) error {
 		return err
 	}
 	if err := a.restoreInto(ctx, f, identities, key); err != nil {
-		for _, name := range []string{"root", "store"} {
+		for _, name := range []string{"root", "store", restoredCheckpoint} {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(f.store.dir, name)))
 		}
 		return err
@@ -274,7 +278,27 @@ func (a *app) restoreInto(ctx context.Context, f *brokerRestoreFlags, identities
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.Restore(ctx, st, root, key, time.Now), st.Close())
+	err = b.Restore(ctx, st, root, key, time.Now)
+	if err == nil {
+		err = writeRestoredCheckpoint(f.store.dir, st)
+	}
+	return errors.Join(err, st.Close())
+}
+
+// restoredCheckpoint has the last checkpoint of a backup that was co-signed, for
+// witnesses that saw more.
+const restoredCheckpoint = "restored-checkpoint"
+
+func writeRestoredCheckpoint(dir string, st *store.Store) error {
+	return audit.ReadStored(st, func(s *audit.Stored) error {
+		if s.Checkpoint == nil {
+			return nil
+		}
+		return durable.WriteFile(filepath.Join(dir, restoredCheckpoint), func(w io.Writer) error {
+			_, err := w.Write(s.Checkpoint)
+			return err
+		})
+	})
 }
 
 // restoreRoot opens the root key of the backup, or makes a new one.

@@ -36,14 +36,14 @@ const brokerGetExample = `  cloister broker get hospital-a/wards@1 --pin clinics
 
 // brokerGet are the flags of "cloister broker get".
 type brokerGet struct {
-	pin, address string
-	job          string
-	platform     string
-	keys         string
-	output       string
-	directory    string
-	descriptor   int
-	clientKey    string // of the person who asks, if no program does
+	broker     brokerFlags
+	job        string
+	platform   string
+	keys       string
+	output     string
+	directory  string
+	descriptor int
+	clientKey  string // of the person who asks, if no program does
 }
 
 func (a *app) newBrokerGetCommand() *cobra.Command {
@@ -62,8 +62,9 @@ func (a *app) newBrokerGetCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.brokerGet(cmd.Context(), opt, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opt.pin, "pin", "", "the broker that \"cloister broker owner attest\" kept in `FILE`")
-	flags.StringVar(&opt.address, "address", "", "look for the broker at `HOST:PORT` instead of where it was attested")
+	flags.StringVar(&opt.broker.pin, "pin", "", "the broker that \"cloister broker owner attest\" kept in `FILE`")
+	flags.StringVar(&opt.broker.address, "address", "", "look for the broker at `HOST:PORT` instead of where it was attested")
+	opt.broker.attemptsFlag(cmd)
 	flags.StringVar(&opt.job, "job", "", "the `HASH` of the job that is run; none unless given")
 	flags.StringVar(&opt.platform, "platform", "", "make evidence of `PLATFORM`: sgx, tdx, snp or insecure-none, instead of finding out")
 	flags.StringVar(&opt.keys, "insecure-key-dir", "", "keep insecure-none's machine key in `DIR` instead of the user's configuration directory")
@@ -129,8 +130,7 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 			return err
 		}
 	}
-	f := &brokerFlags{pin: opt.pin, address: opt.address}
-	known, err := f.known(a)
+	known, err := opt.broker.known(a)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 	if err != nil {
 		return err
 	}
-	client, err := brokerClient(known)
+	client, err := broker.NewClient(opt.broker.options(known))
 	if err != nil {
 		return err
 	}
@@ -163,9 +163,9 @@ func (a *app) unseal(ctx context.Context, opt *brokerGet, known *broker.Known, w
 	if err != nil {
 		return err
 	}
-	client, err := broker.NewClient(broker.ClientOptions{
-		Address: known.Address, Pin: *known.Pin(), Attempts: brokerAttempts, Certificates: []tls.Certificate{*certificate},
-	})
+	o := opt.broker.options(known)
+	o.Certificates = []tls.Certificate{*certificate}
+	client, err := broker.NewClient(o)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func (a *app) newBrokerOwnerCommand() *cobra.Command {
 // brokerFlags say which broker is asked.
 type brokerFlags struct {
 	pin, seen, address string
+	attempts           int
 }
 
 func (f *brokerFlags) flags(cmd *cobra.Command) {
@@ -58,9 +59,17 @@ func (f *brokerFlags) flags(cmd *cobra.Command) {
 	flags.StringVar(&f.pin, "pin", "", "the broker that \"cloister broker owner attest\" kept in `FILE`")
 	flags.StringVar(&f.seen, "seen", "", "keep the newest checkpoint that was seen in `FILE` instead of beside the pin, with .seen at its end")
 	flags.StringVar(&f.address, "address", "", "look for the broker at `HOST:PORT` instead of where it was attested")
+	f.attemptsFlag(cmd)
 	if err := cmd.MarkFlagRequired("pin"); err != nil {
 		panic(err) // the flag is declared above
 	}
+}
+
+// attemptsFlag adds the flag that says how long a broker is waited for. By default
+// that is long enough for one that starts.
+func (f *brokerFlags) attemptsFlag(cmd *cobra.Command) {
+	const attempts = 8
+	cmd.Flags().IntVar(&f.attempts, "attempts", attempts, "try `N` times, some seconds apart, to reach a broker that does not answer")
 }
 
 func (f *brokerFlags) seenFile() string {
@@ -92,13 +101,10 @@ func (f *brokerFlags) known(a *app) (*broker.Known, error) {
 	return k, nil
 }
 
-// client is one of a broker that is known. It tries long enough for a broker that
-// starts.
-func brokerClient(k *broker.Known) (*broker.Client, error) {
-	return broker.NewClient(broker.ClientOptions{Address: k.Address, Pin: *k.Pin(), Attempts: brokerAttempts})
+// options are those of a client of a broker that is known.
+func (f *brokerFlags) options(k *broker.Known) broker.ClientOptions {
+	return broker.ClientOptions{Address: k.Address, Pin: *k.Pin(), Attempts: f.attempts}
 }
-
-const brokerAttempts = 8
 
 // contact is a broker that was reached: it is the one that is pinned, and its log
 // goes on from what was seen last.
@@ -125,7 +131,7 @@ func (a *app) contact(ctx context.Context, f *brokerFlags) (*contact, error) {
 	if c.seen, err = a.readSeen(f, c.known); err != nil {
 		return nil, err
 	}
-	if c.client, err = brokerClient(c.known); err != nil {
+	if c.client, err = broker.NewClient(f.options(c.known)); err != nil {
 		return nil, err
 	}
 	if err := c.begin(ctx); err != nil {

@@ -66,6 +66,7 @@ func (a *app) newOwnerAttestCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&opt.broker.pin, "pin", "", "keep what the broker is known by in `FILE`")
 	flags.StringVar(&opt.broker.seen, "seen", "", "keep the newest checkpoint that was seen in `FILE` instead of beside the pin, with .seen at its end")
+	opt.broker.attemptsFlag(cmd)
 	flags.StringVar(&opt.policy, "policy", "", "appraise the broker by the policy in `FILE`")
 	flags.StringVar(&opt.first, "first-policy", "", "the `HASH` of the broker's first policy, if --policy is a later version")
 	flags.BoolVar(&opt.insecure, "insecure-broker-host", false, "take a broker outside a trusted execution environment: whoever has its host has all keys")
@@ -98,7 +99,7 @@ func (a *app) ownerAttest(ctx context.Context, opt *ownerAttest) error {
 	if err != nil {
 		return err
 	}
-	m, err := broker.Meet(ctx, broker.ClientOptions{Address: opt.broker.address, Pin: *expect, Attempts: brokerAttempts}, verify)
+	m, err := broker.Meet(ctx, broker.ClientOptions{Address: opt.broker.address, Pin: *expect, Attempts: opt.broker.attempts}, verify)
 	if err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (o *ownerAttest) keep(ctx context.Context, a *app, known, before *broker.Kn
 			return err
 		}
 	}
-	client, err := brokerClient(known)
+	client, err := broker.NewClient(o.broker.options(known))
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"cloister/trust/attest"
 	"cloister/trust/broker"
+	"cloister/trust/broker/audit"
 	"cloister/trust/broker/vault"
 	"cloister/trust/broker/vault/protector"
 	"cloister/trust/broker/vault/shares"
@@ -69,7 +70,7 @@ func (a *app) reach(ctx context.Context, f *brokerFlags) (*contact, error) {
 	if c.seen, err = a.readSeen(f, c.known); err != nil {
 		return nil, err
 	}
-	if c.client, err = brokerClient(c.known); err != nil {
+	if c.client, err = broker.NewClient(f.options(c.known)); err != nil {
 		return nil, err
 	}
 	if c.info, err = c.client.Info(ctx); err == nil {
@@ -103,7 +104,12 @@ func (a *app) ownerConfirm(ctx context.Context, opt *ownerConfirm) error {
 		seen = vault.Checkpoint{Origin: last.Origin, Size: last.Size, Root: last.Root[:]}
 	}
 	if len(opt.sign.keys) == 0 && opt.save == "" {
-		return a.showRestore(state, seen.Size)
+		lost := seen.Size
+		now := *c.seen
+		if _, err := c.client.Look(ctx, c.known, &now); err == nil {
+			lost = 0 // the log goes on from it
+		}
+		return a.showRestore(state, seen.Size, max(lost, state.Newest))
 	}
 	q := &broker.Confirmation{Backup: state.Backup, Session: state.Session, Seen: seen, AcceptLossUpTo: opt.accept}
 	if q.Owner, err = opt.ownerName(c); err != nil {
@@ -129,27 +135,25 @@ func (a *app) ownerConfirm(ctx context.Context, opt *ownerConfirm) error {
 // sendConfirmation hands in a confirmation, and begins anew with what is seen if
 // that was lost.
 func (a *app) sendConfirmation(ctx context.Context, c *contact, s *savedOrder) error {
-	state, err := c.client.RestoreState(ctx)
-	if err != nil {
-		return err
-	}
 	answer, err := c.client.Confirm(ctx, &broker.ConfirmRequest{Confirmation: *s.Confirm, Signatures: s.Signatures})
 	if err != nil {
 		return err
 	}
-	if seen := s.Confirm.Seen.Size; seen > state.Checkpoint.Size && s.Confirm.AcceptLossUpTo >= seen {
-		c.seen.Checkpoint = "" // what was seen is lost, as the owner accepts
-	}
 	if err := answer.Receipt.Check(c.known.Log); err != nil {
 		return err
 	}
-	// An owner who accepts no loss keeps what was seen; the log is behind it.
-	if last, err := c.seen.Last(); err != nil {
-		return err
-	} else if last == nil || last.Size <= state.Checkpoint.Size {
-		if err := c.done(ctx, answer.Receipt); err != nil {
-			return err
+	err = c.done(ctx, answer.Receipt)
+	if errors.Is(err, audit.ErrTampered) {
+		// The log is behind what was seen. An owner who accepts no loss keeps that;
+		// for one who does it is lost.
+		err = nil
+		if s.Confirm.AcceptLossUpTo >= s.Confirm.Seen.Size {
+			c.seen.Checkpoint = ""
+			err = c.done(ctx, answer.Receipt)
 		}
+	}
+	if err != nil {
+		return err
 	}
 	if a.json {
 		return a.printJSON(answer)
@@ -160,7 +164,7 @@ func (a *app) sendConfirmation(ctx context.Context, c *contact, s *savedOrder) e
 	return a.print("confirmed; waiting for " + printable(strings.Join(answer.Waiting, ", ")) + "\n")
 }
 
-func (a *app) showRestore(s *broker.RestoreState, seen int64) error {
+func (a *app) showRestore(s *broker.RestoreState, seen, most int64) error {
 	if a.json {
 		return a.printJSON(s)
 	}
@@ -170,7 +174,7 @@ func (a *app) showRestore(s *broker.RestoreState, seen int64) error {
 	t.add("log in the backup", "%d entries", s.Checkpoint.Size)
 	t.add("log seen here", "%d entries", seen)
 	t.add("log seen by owners who confirmed", "%d entries", s.Newest)
-	if most := max(seen, s.Newest); most > s.Checkpoint.Size {
+	if most > s.Checkpoint.Size {
 		t.add("LOST", "what was logged from entry %d on; --accept-loss-up-to=%d accepts it", s.Checkpoint.Size, most)
 	}
 	if len(s.Waiting) > 0 {
@@ -459,7 +463,7 @@ func (a *app) ownerUnlock(ctx context.Context, opt *ownerUnlock) error {
 	if err != nil {
 		return err
 	}
-	b, err := broker.MeetLocked(ctx, broker.ClientOptions{Address: known.Address, Pin: *known.Pin(), Attempts: brokerAttempts}, verify)
+	b, err := broker.MeetLocked(ctx, opt.broker.options(known), verify)
 	if err != nil {
 		return err
 	}

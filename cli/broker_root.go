@@ -134,4 +134,3 @@ func (a *app) here(dir string) (platforms.Detected, platforms.System, error) {
 	found, err := system.Detect()
 	return found, system, err
 }
-

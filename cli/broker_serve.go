@@ -278,7 +278,7 @@ func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Br
 			return b.ServeProvisioning(ctx, l, f.gramineNames)
 		}})
 	}
-	return servePorts(ctx, ports, func() error { return a.announceBroker(ready) })
+	return servePorts(ctx, ports, func() error { return a.announceBroker(ready) }, b.Alive)
 }
 
 func (a *app) announceBroker(r *brokerReady) error {

@@ -49,7 +49,7 @@ func (f *brokerServeFlags) takeOver(ctx context.Context, a *app, producer attest
 	if known.Broker != f.id {
 		return inputError("", "%s is of the broker %s, not %s", f.pin, known.Broker, f.id)
 	}
-	client, err := brokerClient(known)
+	client, err := broker.NewClient(peer.options(known))
 	if err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func (a *app) witnessServe(ctx context.Context, f *witnessFlags) (err error) {
 			return a.printJSON(ready)
 		}
 		return nil
-	})
+	}, w.Alive)
 }
 
 func (a *app) newWitnessResetCommand() *cobra.Command {
@@ -232,8 +232,8 @@ not run, has co-signed.
 It is needed after a broker was restored from a backup that is older than what the
 witnesses saw: they would refuse it for ever, as they should. The owner of the
 witness thereby accepts that what the log had after the checkpoint is lost: keys
-made, runs counted, jobs revoked. "cloister broker restore --json" prints the
-checkpoint. The one that is replaced is printed; keep it.`,
+made, runs counted, jobs revoked. "cloister broker restore" leaves the checkpoint in
+DIR/restored-checkpoint. The one that is replaced is printed; keep it.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.witnessReset(cmd.Context(), f) },
 	}

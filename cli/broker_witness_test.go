@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"filippo.io/age"
+
+	"cloister/trust/broker"
 )
 
 // freePort is an address that a witness can be told to serve at before it does.
@@ -109,6 +114,75 @@ func TestBrokerWitness(t *testing.T) {
 	testWitnessFiles(t, all[0].dir, o.ready)
 }
 
+// TestWitnessReset restores a broker from a backup that is older than what its
+// witness saw: the witness refuses it until its owner accepts the loss.
+func TestWitnessReset(t *testing.T) {
+	t.Parallel()
+	dir, address := filepath.Join(t.TempDir(), "witness"), freePort(t)
+	_, out, _ := runBroker(t.Context(), "witness", "keygen", "--dir", dir, "--name", "w.example/witness")
+	o := newOperated(t, fmt.Sprintf("witnesses:\n  quorum: 1\n  keys:\n    w: {owner: a, key: %q}\n", strings.TrimSpace(out)), "--witness", "w=https://"+address)
+	witness := []string{"--dir", dir, "--log", o.ready.Log}
+	_, stop := startWitness(t, append(witness, "--listen", address)...)
+	o.approve()
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	identityFile, backup := filepath.Join(o.dir, "age.txt"), filepath.Join(o.dir, "broker.backup")
+	if err := os.WriteFile(identityFile, []byte(identity.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var made broker.BackupMade
+	text := o.must("backup", "--json", "--pin", o.pin, "--client-key", o.admin, "--recipient", identity.Recipient().String(), "-o", backup)
+	if err := json.Unmarshal([]byte(text), &made); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.newKey("wards", 1); err != nil {
+		t.Fatal(err)
+	}
+	o.stop()
+	o.state = filepath.Join(o.dir, "restored")
+	o.must("restore", backup, "--dir", o.state, "--broker", "clinics", "--key", base64.StdEncoding.EncodeToString(made.Key),
+		"--identity", identityFile, "--passphrase-fd", passphraseFD(t, testPassphrase))
+	o.start()
+	size := func() int64 {
+		t.Helper()
+		c, err := o.client().Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Size
+	}
+	before := size()
+	// An order is refused since it is locked; its entry takes no effect.
+	if err := o.newKey("other", 2); err == nil {
+		t.Error("a restored broker is not locked")
+	}
+	if size() > before {
+		t.Error("the witness co-signed another history")
+	}
+	stop()
+	reset := append([]string{"witness", "reset", "--checkpoint", filepath.Join(o.state, restoredCheckpoint)}, witness...)
+	if code, _, errs := o.command(reset...); code != ExitInput || !strings.Contains(errs, "--accept-loss") {
+		t.Errorf("without a word about the loss: exit %d: %s", code, errs)
+	}
+	if out := o.must(append(reset, "--accept-loss")...); !strings.Contains(out, "cloister-broker/clinics\n") {
+		t.Errorf("reset prints %q", out)
+	}
+	_, stop = startWitness(t, append(witness, "--listen", address)...)
+	for range 600 {
+		if size() > made.Checkpoint.Size {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if now := size(); now <= made.Checkpoint.Size {
+		t.Errorf("the witness does not co-sign after the reset: %d entries, as %d before", now, before)
+	}
+	o.stop()
+	stop()
+}
+
 // testWitnessFiles starts a witness that lacks what it needs.
 func testWitnessFiles(t *testing.T, dir string, ready *brokerReady) {
 	t.Helper()
@@ -161,4 +235,3 @@ func TestWitnessOperation(t *testing.T) {
 		}
 	}
 }
-

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 )
 
 // port is an address that a command serves at.
@@ -14,8 +15,9 @@ type port struct {
 }
 
 // servePorts serves all ports until the first fails or ctx ends. When all are
-// bound, ready is called.
-func servePorts(ctx context.Context, ports []port, ready func() error) error {
+// bound, ready is called, and the service manager is told; as long as alive
+// returns nil it is told so again.
+func servePorts(ctx context.Context, ports []port, ready, alive func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var listeners []net.Listener
@@ -34,13 +36,19 @@ func servePorts(ctx context.Context, ports []port, ready func() error) error {
 	for i, p := range ports {
 		go func() { done <- p.serve(ctx, listeners[i]) }()
 	}
+	n := newNotifier(os.Getenv)
 	all := ready()
+	if all == nil {
+		all = n.tell(ctx, "READY=1")
+	}
 	if all != nil {
 		cancel()
 	}
+	told := make(chan error, 1)
+	go func() { told <- n.watch(ctx, alive) }()
 	for range ports {
 		all = errors.Join(all, <-done)
 		cancel()
 	}
-	return all
+	return errors.Join(all, <-told)
 }

@@ -196,7 +196,7 @@ const (
 	CodeUnwitnessed Code = "not-witnessed"          // 503: no quorum of witnesses in time
 	CodeClock       Code = "clock-wrong"            // 503
 	CodeCollateral  Code = "collateral-unavailable" // 503
-	CodeLocked      Code = "locked"                 // 503: restored, and not yet confirmed
+	CodeLocked      Code = "locked"                 // 503: waits for owners to confirm, recover or unlock
 )
 
 // Problem is the body of every answer that is not a success.

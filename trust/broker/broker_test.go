@@ -200,9 +200,11 @@ func (f *fixture) policyText(version int, previous string) string {
 }
 
 type setting struct {
-	limits Limits
-	quorum MakeQuorum
-	logger *slog.Logger
+	limits    Limits
+	host      func() time.Time
+	heartbeat time.Duration
+	quorum    MakeQuorum
+	logger    *slog.Logger
 	// root opens or makes the root key, unless nil, for who unlocks it.
 	root   func(vault.RootOptions) (*vault.Root, error)
 	unlock *protector.OwnersSeal
@@ -268,6 +270,7 @@ func (f *fixture) start(set setting, create bool) {
 	}
 	f.broker, err = Start(ctx, Config{
 		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: []string{"cluster.test"},
+		Host: set.host, Heartbeat: set.heartbeat,
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
 			Verifiers: f.sources.Verifiers, Unlock: set.unlock,

@@ -189,6 +189,11 @@ func (c *Client) retried(ctx context.Context, attempt func() error) error {
 		if err == nil || !errors.Is(err, ErrNetwork) || n == c.options.Attempts {
 			return err
 		}
+		// What waits for owners does not end by waiting here.
+		var answer *AnswerError
+		if errors.As(err, &answer) && answer.Code == CodeLocked {
+			return err
+		}
 		// Between half of the wait and all of it, so that many clients do not
 		// come back at once.
 		half := big.NewInt(int64(wait / 2))

@@ -157,11 +157,16 @@ func (s *Server) confirm(tx *store.Tx, p *inForce, c *Confirmation, signatures [
 	if err := s.count(tx, c.Owner, c.Number); err != nil {
 		return nil, err
 	}
-	proof, err := s.restoreProof(state, c)
+	seen := c.Seen
+	if seen.Size > state.Checkpoint.Size && s.audit.Holds(&audit.Checkpoint{Origin: seen.Origin, Size: seen.Size, Root: tlog.Hash(seen.Root)}) == nil {
+		// It is of this broker since it was restored, so that nothing is lost.
+		seen = state.Checkpoint
+	}
+	proof, err := s.restoreProof(state, seen.Size)
 	if err != nil {
 		return nil, err
 	}
-	state, err = s.vault.Confirm(tx, string(c.Owner), vault.Confirmation{Seen: c.Seen, AcceptLossUpTo: c.AcceptLossUpTo}, proof)
+	state, err = s.vault.Confirm(tx, string(c.Owner), vault.Confirmation{Seen: seen, AcceptLossUpTo: c.AcceptLossUpTo}, proof)
 	if errors.Is(err, vault.ErrTampered) {
 		return nil, refuse(CodeConflict, "%w", err)
 	}
@@ -169,11 +174,11 @@ func (s *Server) confirm(tx *store.Tx, p *inForce, c *Confirmation, signatures [
 }
 
 // restoreProof shows that the backup's log goes on from an earlier checkpoint.
-func (s *Server) restoreProof(state *vault.RestoredState, c *Confirmation) (tlog.TreeProof, error) {
-	if c.Seen.Size == 0 || c.Seen.Size >= state.Checkpoint.Size {
+func (s *Server) restoreProof(state *vault.RestoredState, seen int64) (tlog.TreeProof, error) {
+	if seen == 0 || seen >= state.Checkpoint.Size {
 		return nil, nil
 	}
-	return s.audit.ProveConsistency(c.Seen.Size, state.Checkpoint.Size)
+	return s.audit.ProveConsistency(seen, state.Checkpoint.Size)
 }
 
 // RestoreState returns the state of a restored broker.

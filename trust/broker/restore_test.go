@@ -437,3 +437,23 @@ func TestForget(t *testing.T) {
 		t.Errorf("the old root key opens the vault: %v", err)
 	}
 }
+
+// TestConfirmTwice: who confirmed, and then looked at the log of the restored
+// broker, has not seen anything that is lost.
+func TestConfirmTwice(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, setting{})
+	identity := newIdentity(t)
+	backup, key := f.backup(identity)
+	seen := f.seenNow()
+	f.restore(backup, key, identity, false)
+	if a, err := f.confirm(f.a, f.a, seen, nil); err != nil || a.Open {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if a, err := f.confirm(f.a, f.a, f.seenNow(), nil); err != nil || a.Open {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if a, err := f.confirm(f.b, f.b, f.seenNow(), nil); err != nil || !a.Open {
+		t.Fatalf("%+v, %v", a, err)
+	}
+}

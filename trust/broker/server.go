@@ -195,6 +195,13 @@ func (s *Server) Close() {
 	s.events.close()
 }
 
+// Alive returns nil if the broker can read its state: whether it can release is
+// another matter.
+func (s *Server) Alive() error {
+	_, err := s.audit.Size()
+	return err
+}
+
 // Ready returns nil if the broker can release, or why it cannot.
 func (s *Server) Ready() error {
 	if s.stopping.Load() {

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"cloister/trust/broker/audit"
-	"cloister/trust/broker/clock"
 	"cloister/trust/broker/store"
 )
 
@@ -59,7 +58,7 @@ func (s *Server) timely(ctx context.Context, request string) error {
 	if s.inForce.Load() == nil {
 		return refuse(CodePolicy, "no policy is in force: the first one waits for the approval of its owners")
 	}
-	if c := s.audit.Witnessed(); c != nil && s.clock.Now().Sub(c.Time).Abs() <= clock.Tolerance {
+	if c := s.audit.Witnessed(); c != nil && s.clock.Near(c.Time) {
 		return nil
 	}
 	var index int64

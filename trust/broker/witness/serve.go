@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
 )
 
 // Limits bound what clients can have of a witness. Zero fields take the values

@@ -82,6 +82,16 @@ func (w *Witness) Latest(origin string) (c *audit.Checkpoint, signed []byte, err
 // Origins are the names of the logs that are witnessed.
 func (w *Witness) Origins() []string { return slices.Sorted(maps.Keys(w.logs)) }
 
+// Alive returns nil if the witness can read its state.
+func (w *Witness) Alive() error {
+	for _, origin := range w.Origins() {
+		if _, _, err := w.Latest(origin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Reset makes an earlier checkpoint of a log the latest. It is for an owner who
 // accepted that what the log had after it is lost: a broker was restored from a
 // backup of that time. The checkpoint must be signed by the log. What it replaced
