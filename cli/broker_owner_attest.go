@@ -95,7 +95,7 @@ func (a *app) ownerAttest(ctx context.Context, opt *ownerAttest) error {
 	if err != nil {
 		return err
 	}
-	verify, err := opt.verifier(a, p)
+	verify, err := opt.verifier(p)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (o *ownerAttest) before(a *app) (*broker.Known, error) {
 
 // verifier verifies evidence by the policy's rules, and none that protects
 // nothing unless that is said.
-func (o *ownerAttest) verifier(a *app, p *policy.Policy) (broker.VerifyEvidence, error) {
+func (o *ownerAttest) verifier(p *policy.Policy) (broker.VerifyEvidence, error) {
 	none := insecure.NewVerifier().Verify
 	if p == nil {
 		if !o.insecure {

@@ -145,7 +145,7 @@ func (v *valueFlags) read(a *app) (secret.Bytes, error) {
 		defer f.Close() //nolint:errcheck // it was only read
 		from = f
 	}
-	value, err := secret.Read(io.Reader(from), vault.MaxOpaque)
+	value, err := secret.Read(from, vault.MaxOpaque)
 	if err != nil {
 		return value, fmt.Errorf("%s: %w", inputName(name), err)
 	}

@@ -459,7 +459,10 @@ func (a *app) ownerUnlock(ctx context.Context, opt *ownerUnlock) error {
 	if err != nil {
 		return err
 	}
-	verify, err := opt.verifier(a, p)
+	if p != nil && string(p.Broker) != known.Broker {
+		return inputError("", "%s is a policy of the broker %s, not %s", opt.policy, p.Broker, known.Broker)
+	}
+	verify, err := opt.verifier(p)
 	if err != nil {
 		return err
 	}

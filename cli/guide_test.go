@@ -47,7 +47,7 @@ func TestBrokerGuide(t *testing.T) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
-	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // there may be none left
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -81,7 +81,7 @@ func ageKeygen() {
 		if err != nil {
 			return err
 		}
-		defer text.Close() //nolint:errcheck // only read
+		defer text.Close()
 		all, err := age.ParseIdentities(text)
 		if err != nil {
 			return err

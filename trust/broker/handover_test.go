@@ -29,18 +29,16 @@ func brokerPrograms(names ...string) string {
 	return text
 }
 
-func appraiseAs(t *testing.T) func(context.Context, *policy.Policy, *attest.Evidence) (*attest.Verification, error) {
-	return func(ctx context.Context, p *policy.Policy, e *attest.Evidence) (*attest.Verification, error) {
-		t.Helper()
-		v, err := insecure.NewVerifier().Verify(ctx, e)
-		if err != nil {
-			return nil, err
-		}
-		if d := p.AppraiseBroker(&v.Claims, time.Now()); !d.Allowed {
-			return nil, fmt.Errorf("%w: %s", attest.ErrRefused, d.Reason())
-		}
-		return v, nil
+// appraise is what a new broker asks of the old one.
+func appraise(ctx context.Context, p *policy.Policy, e *attest.Evidence) (*attest.Verification, error) {
+	v, err := insecure.NewVerifier().Verify(ctx, e)
+	if err != nil {
+		return nil, err
 	}
+	if d := p.AppraiseBroker(&v.Claims, time.Now()); !d.Allowed {
+		return nil, fmt.Errorf("%w: %s", attest.ErrRefused, d.Reason())
+	}
+	return v, nil
 }
 
 // TestHandOver upgrades a broker: its root key goes to the program that every
@@ -52,7 +50,7 @@ func TestHandOver(t *testing.T) {
 	dir := t.TempDir()
 	o := vault.RootOptions{Path: filepath.Join(dir, "root"), Broker: "test", Protector: newTestProtector(t), Now: time.Now}
 	takeOver := func(program *program) (*vault.Root, error) {
-		root, _, err := f.client().TakeOver(t.Context(), program, appraiseAs(t), o)
+		root, _, err := f.client().TakeOver(t.Context(), program, appraise, o)
 		return root, err
 	}
 	_, err := takeOver(newProgram(t, "upgraded"))
@@ -121,11 +119,11 @@ func TestTakeOverAppraises(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, setting{prepare: func(f *fixture) { f.extra = brokerPrograms("upgraded") }})
 	o := vault.RootOptions{Path: filepath.Join(t.TempDir(), "root"), Broker: "test", Protector: newTestProtector(t), Now: time.Now}
-	if _, _, err := f.client().TakeOver(t.Context(), newProgram(t, "upgraded"), appraiseAs(t), o); !errors.Is(err, attest.ErrRefused) {
+	if _, _, err := f.client().TakeOver(t.Context(), newProgram(t, "upgraded"), appraise, o); !errors.Is(err, attest.ErrRefused) {
 		t.Errorf("a program that may not be the broker: %v", err)
 	}
 	f.pin.TLSKey[0] ^= 1
-	if _, _, err := f.client().TakeOver(t.Context(), newProgram(t, "upgraded"), appraiseAs(t), o); !errors.Is(err, ErrWrongBroker) {
+	if _, _, err := f.client().TakeOver(t.Context(), newProgram(t, "upgraded"), appraise, o); !errors.Is(err, ErrWrongBroker) {
 		t.Errorf("another broker: %v", err)
 	}
 	if _, err := os.Lstat(o.Path); err == nil {

@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"crypto/hpke"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -132,7 +134,16 @@ func (c *Client) Look(ctx context.Context, k *Known, s *Seen) (*audit.Checkpoint
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.Checkpoint(ctx)
+	var a CheckpointAnswer
+	err = c.retried(ctx, func() error {
+		err := c.Do(ctx, http.MethodGet, PathCheckpoint, nil, &a)
+		var answer *AnswerError
+		if last != nil && errors.As(err, &answer) && answer.Code == CodeNotFound {
+			// One that was restored under a new key for its log has none at first.
+			return fmt.Errorf("%w: %w", ErrNetwork, err)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"cloister/trust/attest/insecure"
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/policy"
+	"cloister/trust/broker/vault"
 )
 
 // meet attests the fixture's broker.
@@ -234,4 +235,31 @@ func TestUnseal(t *testing.T) {
 	if !f.logged("unseal", audit.Granted, "unseal carol") || !f.logged("unseal", audit.Refused, "must be in an entry") {
 		t.Error("the log does not have it")
 	}
+}
+
+// TestOrderOfAnotherBroker: an order is for one broker, known by its first policy.
+func TestOrderOfAnotherBroker(t *testing.T) {
+	t.Parallel()
+	f, g := newFixture(t, setting{}), newFixture(t, setting{})
+	o := Order{Owner: "a", Number: 1, Operation: NewKey, DataSet: "wards", Version: 1, Use: vault.Data}
+	signed := f.a.sign(t, ForOrder, o.Statement("test", g.pin.FirstPolicy))
+	_, err := f.client().Order(t.Context(), &OrderRequest{Order: o, Signatures: []string{signed}})
+	refusedFor(t, err, CodeForbidden, "did not sign")
+	_, err = g.client().Order(t.Context(), &OrderRequest{Order: o, Signatures: []string{f.a.sign(t, ForOrder, o.Statement("test", f.pin.FirstPolicy))}})
+	refusedFor(t, err, CodeForbidden, "did not sign")
+}
+
+func FuzzKnown(f *testing.F) {
+	f.Add([]byte(`{"format":"cloister-known-broker/1","broker":"b","address":"a:1","tls_key":"00","log":"x"}`))
+	f.Add([]byte(`{"format":"cloister-seen-log/1","broker":"b","checkpoint":"o\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if k, err := ParseKnown(text); err == nil && k.Pin().check() != nil {
+			t.Errorf("%q is taken for a broker", text)
+		}
+		if s, err := ParseSeen(text); err == nil {
+			if _, err := s.Last(); err != nil {
+				t.Errorf("%q is taken for a checkpoint", text)
+			}
+		}
+	})
 }
