@@ -13,7 +13,18 @@ func (a *app) newBrokerCommand() *cobra.Command {
 		Args:  unknownSubcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.newBrokerCheckCommand(), a.newBrokerPolicyCommand(), a.newBrokerServeCommand())
+	cmd.AddCommand(
+		a.newBrokerAuditCommand(),
+		a.newBrokerBackupCommand(),
+		a.newBrokerCheckCommand(),
+		a.newBrokerGetCommand(),
+		a.newBrokerOwnerCommand(),
+		a.newBrokerPolicyCommand(),
+		a.newBrokerRestoreCommand(),
+		a.newBrokerServeCommand(),
+		a.newBrokerWatchCommand(),
+		a.newBrokerWitnessCommand(),
+	)
 	return cmd
 }
 

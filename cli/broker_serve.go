@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,22 +16,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloister/durable"
 	"cloister/trust/attest"
-	"cloister/trust/attest/platforms"
 	"cloister/trust/attest/sgx"
 	"cloister/trust/attest/snp"
 	"cloister/trust/broker"
+	"cloister/trust/broker/policy"
 	"cloister/trust/broker/vault"
 	"cloister/trust/broker/vault/protector"
-	"cloister/trust/secret"
 )
 
 // brokerServeFlags are those of "cloister broker serve".
 type brokerServeFlags struct {
 	dir, id, policy    string
 	listen, operation  string
-	passphraseFD       int
-	sealToEnclave      bool
+	root               rootKey
+	rootFrom, pin      string
 	insecureBrokerHost bool
 	witnesses          map[string]string
 	collateral, pccs   string
@@ -46,10 +48,19 @@ The first start takes --policy and makes the broker's keys in --dir. The broker
 then waits until every owner of that policy has approved it, and releases
 nothing before. Later starts find all of it in --dir.
 
-The root key is sealed to the enclave's measurement (--seal-to-enclave), or
-protected by a passphrase that is read from a file descriptor. Clients know the
-broker by what it prints when it is ready: the hash of its TLS key, and that of
-its first policy.`
+` + rootKeyLong + `
+
+An upgraded broker, whose measurement is another, takes over the root key of the
+one that still runs (--root-from, --pin), once every owner has signed a policy that
+names the new program in broker-programs.
+
+Clients know the broker by what it prints when it is ready (--json): the hash of
+its TLS key, and that of its first policy.
+
+A change of the policy takes effect when its owners have approved it, while the
+broker runs and without a connection being dropped; no signal reloads anything. A
+witness that a new version names needs its --witness before, which may stand
+there early.`
 
 func (a *app) newBrokerServeCommand() *cobra.Command {
 	f := &brokerServeFlags{}
@@ -66,8 +77,9 @@ func (a *app) newBrokerServeCommand() *cobra.Command {
 	flags.StringVar(&f.policy, "policy", "", "the first policy, `FILE`: makes a new broker in --dir, if there is none")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7443", "serve the API at `ADDRESS`")
 	flags.StringVar(&f.operation, "operation", "", "serve /healthz, /readyz and /metrics at `ADDRESS`, without TLS")
-	flags.IntVar(&f.passphraseFD, "passphrase-fd", -1, "read the root key's passphrase from file descriptor `N`")
-	flags.BoolVar(&f.sealToEnclave, "seal-to-enclave", false, "seal the root key to this enclave's measurement (Gramine)")
+	f.root.flags(flags)
+	flags.StringVar(&f.rootFrom, "root-from", "", "take over the root key, if there is none in --dir, of the broker that runs at `HOST:PORT` and is known by --pin")
+	flags.StringVar(&f.pin, "pin", "", "what the broker of --root-from is known by, `FILE`; in a trusted execution environment it must be measured")
 	flags.BoolVar(&f.insecureBrokerHost, "insecure-broker-host", false, "run outside a trusted execution environment: whoever has this host has all keys")
 	flags.StringToStringVar(&f.witnesses, "witness", nil, "ask the policy's witness of that name at a URL: `NAME=URL`")
 	flags.StringVar(&f.collateral, "collateral", "", "take Intel's collateral from `DIR`")
@@ -84,14 +96,15 @@ func (f *brokerServeFlags) check() error {
 	switch {
 	case f.dir == "" || f.id == "":
 		return inputError("", "--dir and --broker are needed")
-	case (f.passphraseFD < 0) != f.sealToEnclave:
-		return inputError("", "one of --passphrase-fd and --seal-to-enclave is needed")
 	case (f.gramineListen == "") != (len(f.gramineNames) == 0):
 		return inputError("", "--gramine-listen and --gramine-name go together")
 	case len(f.gramineNames) > 0 && len(f.domains) == 0:
 		return inputError("", "--gramine-name needs the --domain that it is below")
 	}
-	return nil
+	if (f.rootFrom == "") != (f.pin == "") {
+		return inputError("", "--root-from and --pin go together")
+	}
+	return f.root.check()
 }
 
 // brokerReady is what "cloister broker serve --json" prints when it serves.
@@ -111,15 +124,12 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if err := secret.NoDumps(); err != nil {
-		a.log.Debug("core dumps cannot be turned off here", "error", err)
-	}
-	system := platforms.ThisSystem(f.dir)
-	found, err := system.Detect()
+	found, system, err := a.here(f.dir)
 	if err != nil {
 		return err
 	}
-	if found.Platform == attest.InsecureNone && !f.insecureBrokerHost {
+	inTEE := found.Platform != attest.InsecureNone
+	if !inTEE && !f.insecureBrokerHost {
 		return inputError("run it in a trusted execution environment, or say --insecure-broker-host",
 			"this is no trusted execution environment (%s): whoever has this host would have all keys", found.Why)
 	}
@@ -127,20 +137,39 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) error {
 	if err != nil {
 		return err
 	}
-	config, err := f.config(ctx, found.Platform != attest.InsecureNone)
+	protect, done, err := f.root.open(ctx, f.id, inTEE)
 	if err != nil {
 		return err
 	}
-	config.Options.Producer, config.Options.Logger = producer, a.log
+	err = a.serveRoot(ctx, f, producer, vault.RootOptions{
+		Path: filepath.Join(f.dir, "root"), Broker: f.id, Protector: protect, InTEE: inTEE, Now: time.Now,
+	})
+	return errors.Join(err, done()) // the root key may be changed as long as the broker runs
+}
+
+// serveRoot opens the root key and serves.
+func (a *app) serveRoot(ctx context.Context, f *brokerServeFlags, producer attest.Producer, o vault.RootOptions) error {
+	config, err := f.config(ctx, a, producer, o)
+	if err != nil {
+		return err
+	}
 	b, err := broker.Start(ctx, *config)
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.serveBroker(ctx, f, b, found.Platform), b.Close())
+	if err := os.Remove(filepath.Join(f.dir, firstStart)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, b.Close())
+	}
+	return errors.Join(a.serveBroker(ctx, f, b, producer.Platform()), b.Close())
 }
 
+// firstStart is there from the moment a new broker's root key is made until its
+// store is: only then is a store made that is not there. Else a store that was
+// taken away would be begun anew.
+const firstStart = "first-start"
+
 // config opens the root key, or makes a new broker.
-func (f *brokerServeFlags) config(ctx context.Context, inTEE bool) (*broker.Config, error) {
+func (f *brokerServeFlags) config(ctx context.Context, a *app, producer attest.Producer, o vault.RootOptions) (*broker.Config, error) {
 	sources, err := f.sources()
 	if err != nil {
 		return nil, err
@@ -148,40 +177,47 @@ func (f *brokerServeFlags) config(ctx context.Context, inTEE bool) (*broker.Conf
 	c := &broker.Config{
 		Dir: filepath.Join(f.dir, "store"), Quorum: broker.Witnesses(f.witnesses, time.Now), Heartbeat: time.Minute, Domains: f.domains,
 		Sources: sources,
+		Options: broker.Options{Producer: producer, Logger: a.log},
 	}
+	c.Options.Unlock, _ = o.Protector.(*protector.OwnersSeal)
 	if f.policy != "" {
 		if c.Options.FirstPolicy, err = os.ReadFile(f.policy); err != nil {
 			return nil, fmt.Errorf("cannot read the policy: %w", err)
 		}
 	}
-	o := vault.RootOptions{Path: filepath.Join(f.dir, "root"), Broker: f.id, InTEE: inTEE, Now: time.Now}
-	if o.Protector, err = f.protector(); err != nil {
-		return nil, err
-	}
 	c.Root, err = vault.OpenRoot(ctx, o)
+	if errors.Is(err, protector.ErrWaiting) {
+		c.Root, err = f.waitForOwners(ctx, a, producer, c.Options.Unlock, o)
+	}
 	if !errors.Is(err, vault.ErrNoRoot) {
+		_, begun := os.Lstat(filepath.Join(f.dir, firstStart))
+		c.Create = begun == nil
 		return c, err
+	}
+	if f.rootFrom != "" {
+		return nil, f.takeOver(ctx, a, producer, sources, o)
 	}
 	if f.policy == "" {
 		return nil, inputError("the first start takes --policy", "%w", err)
 	}
+	if _, err := policy.Parse(f.policy, c.Options.FirstPolicy); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, err
 	}
-	c.Create = true
-	c.Root, err = vault.CreateRoot(ctx, o)
-	return c, err
-}
-
-func (f *brokerServeFlags) protector() (protector.Protector, error) {
-	if f.sealToEnclave {
-		return protector.NewGramine("/dev/attestation/keys")
-	}
-	passphrase, err := protector.ReadPassphrase(f.passphraseFD)
-	if err != nil {
+	if err := durable.WriteFile(filepath.Join(f.dir, firstStart), func(io.Writer) error { return nil }); err != nil {
 		return nil, err
 	}
-	return protector.NewPassphrase(passphrase)
+	c.Create = true
+	if c.Options.Unlock != nil {
+		// Until the owners have named who unlocks.
+		if o.Protector, err = protector.NewPending(); err != nil {
+			return nil, err
+		}
+	}
+	c.Root, err = vault.CreateRoot(ctx, o)
+	return c, err
 }
 
 // sources are where collateral comes from: first from the evidence itself.
@@ -226,8 +262,6 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 
 // serveBroker serves all ports until the first fails or ctx ends.
 func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Broker, platform attest.Platform) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	a.grace.Store(int64(broker.StopGrace + 5*time.Second))
 	info := b.Info()
 	ready := &brokerReady{
@@ -235,11 +269,6 @@ func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Br
 	}
 	if platform == attest.InsecureNone {
 		ready.Insecure = append(ready.Insecure, "insecure-broker-host")
-	}
-	type port struct {
-		address string
-		bound   *string
-		serve   func(context.Context, net.Listener) error
 	}
 	ports := []port{{f.listen, &ready.Address, b.Serve}}
 	if f.operation != "" {
@@ -250,31 +279,7 @@ func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Br
 			return b.ServeProvisioning(ctx, l, f.gramineNames)
 		}})
 	}
-	var listeners []net.Listener
-	for _, p := range ports {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.address)
-		if err != nil {
-			for _, other := range listeners {
-				other.Close() //nolint:errcheck // nothing was accepted
-			}
-			return err
-		}
-		*p.bound = l.Addr().String()
-		listeners = append(listeners, l)
-	}
-	done := make(chan error, len(ports))
-	for i, p := range ports {
-		go func() { done <- p.serve(ctx, listeners[i]) }()
-	}
-	if err := a.announceBroker(ready); err != nil {
-		cancel()
-	}
-	var all error
-	for range ports {
-		all = errors.Join(all, <-done)
-		cancel()
-	}
-	return all
+	return servePorts(ctx, ports, func() error { return a.announceBroker(ready) }, b.Alive)
 }
 
 func (a *app) announceBroker(r *brokerReady) error {

@@ -133,12 +133,17 @@ func passphraseFD(t *testing.T, passphrase string) string {
 // startBroker runs the command until stop is called.
 func startBroker(t *testing.T, args []string, passphrase string) (*brokerReady, func()) {
 	t.Helper()
+	return startServer(t, append(args, "--passphrase-fd", passphraseFD(t, passphrase)))
+}
+
+// startServer runs a command that serves a broker until stop is called.
+func startServer(t *testing.T, args []string) (*brokerReady, func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	var errs strings.Builder
 	a := newApp(strings.NewReader(""), w, &errs)
-	args = append(args, "--passphrase-fd", passphraseFD(t, passphrase))
 	go func() {
 		code := a.run(ctx, args)
 		w.Close()

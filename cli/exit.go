@@ -16,7 +16,11 @@ import (
 	"cloister/engine/parallel"
 	"cloister/trust/approval"
 	"cloister/trust/attest"
+	"cloister/trust/broker"
+	"cloister/trust/broker/audit"
 	"cloister/trust/broker/policy"
+	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault"
 )
 
 // Exit codes of the program.
@@ -91,9 +95,11 @@ func exitCode(err error) int {
 		return ExitInterrupted
 	case errors.As(err, &own):
 		return own.Code
-	case errors.Is(err, attest.ErrRefused), errors.Is(err, policy.ErrRefused), errors.Is(err, approval.ErrRefused):
+	case errors.Is(err, audit.ErrTampered), errors.Is(err, vault.ErrTampered), errors.Is(err, store.ErrDamaged):
+		return ExitTampering
+	case errors.Is(err, attest.ErrRefused), errors.Is(err, policy.ErrRefused), errors.Is(err, approval.ErrRefused), errors.Is(err, broker.ErrRefused):
 		return ExitRefused
-	case errors.As(err, &network):
+	case errors.As(err, &network), errors.Is(err, broker.ErrNetwork):
 		return ExitNetwork
 	default:
 		return ExitInput

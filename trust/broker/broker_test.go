@@ -202,13 +202,17 @@ func (f *fixture) policyText(version int, previous string) string {
 }
 
 type setting struct {
-	limits Limits
-	quorum MakeQuorum
-	logger *slog.Logger
-	host   func() time.Time
+	limits    Limits
+	host      func() time.Time
+	heartbeat time.Duration
+	quorum    MakeQuorum
+	logger    *slog.Logger
 	// unapproved leaves the first policy to be approved by the test.
 	unapproved bool
 	noDomains  bool
+	// root opens or makes the root key, unless nil, for who unlocks it.
+	root   func(vault.RootOptions) (*vault.Root, error)
+	unlock *protector.OwnersSeal
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
 }
@@ -218,6 +222,7 @@ func newFixture(tb testing.TB, set setting) *fixture {
 	tb.Helper()
 	f := &fixture{t: tb, dir: tb.TempDir(), a: newPerson(tb, "a"), b: newPerson(tb, "b"), number: map[policy.Name]uint64{}}
 	f.admin[0] = 1
+	f.sources = Sources{Now: time.Now} // the broker goes by its own clock
 	if set.prepare != nil {
 		set.prepare(f)
 	}
@@ -290,7 +295,12 @@ func (f *fixture) open(set setting, create bool) error {
 	if create {
 		open = vault.CreateRoot
 	}
-	root, err := open(ctx, o)
+	root, err := func() (*vault.Root, error) {
+		if set.root != nil {
+			return set.root(o)
+		}
+		return open(ctx, o)
+	}()
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -307,9 +317,10 @@ func (f *fixture) open(set setting, create bool) error {
 	}
 	f.broker, err = Start(ctx, Config{
 		Dir: filepath.Join(f.dir, "store"), Create: create, Root: root, Quorum: set.quorum, Domains: domains,
-		Host: set.host, Sources: &f.sources,
+		Host: set.host, Heartbeat: set.heartbeat, Sources: &f.sources,
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
+			Unlock: set.unlock,
 		},
 	})
 	return err

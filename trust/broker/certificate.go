@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"cloister/trust/broker/issuer"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
-	"cloister/trust/broker/vault"
 )
 
 // The places of the issuing authority.
@@ -133,7 +131,7 @@ func (s *Server) certify(ctx context.Context, q *CertificateRequest, entry *audi
 		}
 		// A restored broker may be an older copy, in which it does not stand that the
 		// program has lost its name.
-		if err := s.unlocked(tx); err != nil {
+		if err := s.ready(tx); err != nil {
 			return err
 		}
 		if err := s.seenCollateral(tx, &v.Claims); err != nil {
@@ -160,16 +158,6 @@ func (s *Server) certify(ctx context.Context, q *CertificateRequest, entry *audi
 	a.Time = s.clock.Now()
 	a.Receipt, err = s.receipt(ctx, index, w)
 	return a, err
-}
-
-// unlocked refuses while owners have to confirm that the broker, which was
-// restored, is no older copy.
-func (s *Server) unlocked(tx *store.Tx) error {
-	state, err := s.vault.Restored(tx)
-	if err == nil && state != nil && !state.Open() {
-		err = fmt.Errorf("the broker is %w: waiting for %v", vault.ErrRestored, state.Waiting())
-	}
-	return err
 }
 
 // names are those that the request is for.

@@ -88,6 +88,10 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if err := o.Pin.check(); err != nil {
 		return nil, err
 	}
+	return newClient(o, o.Pin.clientTLS(o.Certificates))
+}
+
+func newClient(o ClientOptions, config *tls.Config) (*Client, error) {
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {
 		return nil, fmt.Errorf("broker address %q: it is HOST:PORT: %w", o.Address, err)
 	}
@@ -103,7 +107,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return &Client{options: o, http: &http.Client{
 		// No proxy of the environment, no redirects: the pinned broker itself.
 		Transport: &http.Transport{
-			DialContext: o.Dial, TLSClientConfig: o.Pin.clientTLS(o.Certificates), ForceAttemptHTTP2: true,
+			DialContext: o.Dial, TLSClientConfig: config, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: o.Timeout,
 			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4, DisableCompression: true,
 			MaxResponseHeaderBytes: 32 << 10,
@@ -146,13 +150,7 @@ func (c *Client) Do(ctx context.Context, method, path string, ask, answer any) e
 		return c.failed(ctx, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		e := &AnswerError{Status: resp.StatusCode}
-		var p Problem
-		if err := json.Unmarshal(text, &p); err != nil || p.Error.Code == "" {
-			p.Error = ProblemError{Code: CodeInternal, Message: fmt.Sprintf("status %d and no reason", resp.StatusCode)}
-		}
-		e.ProblemError = p.Error
-		return e
+		return problemOf(resp.StatusCode, text)
 	}
 	if answer == nil {
 		return nil
@@ -161,6 +159,15 @@ func (c *Client) Do(ctx context.Context, method, path string, ask, answer any) e
 		return fmt.Errorf("the broker's answer does not decode: %w: %w", ErrNetwork, err)
 	}
 	return nil
+}
+
+// problemOf is the error that an answer is which is not a success.
+func problemOf(status int, text []byte) error {
+	var p Problem
+	if err := json.Unmarshal(text, &p); err != nil || p.Error.Code == "" {
+		p.Error = ProblemError{Code: CodeInternal, Message: fmt.Sprintf("status %d and no reason", status)}
+	}
+	return &AnswerError{Status: status, ProblemError: p.Error}
 }
 
 // failed says of which kind a failure to ask is.
@@ -180,6 +187,11 @@ func (c *Client) retried(ctx context.Context, attempt func() error) error {
 	for n := 1; ; n++ {
 		err := attempt()
 		if err == nil || !errors.Is(err, ErrNetwork) || n == c.options.Attempts {
+			return err
+		}
+		// What waits for owners does not end by waiting here.
+		var answer *AnswerError
+		if errors.As(err, &answer) && answer.Code == CodeLocked {
 			return err
 		}
 		// Between half of the wait and all of it, so that many clients do not
@@ -223,7 +235,14 @@ func (c *Client) checkInfo(i *Info) error {
 
 // Attest has the broker show evidence of itself, and verifies it. The caller
 // appraises the claims before it trusts the broker with a key.
-func (c *Client) Attest(ctx context.Context, verify func(context.Context, *attest.Evidence) (*attest.Verification, error)) (*Info, *attest.Verification, error) {
+func (c *Client) Attest(ctx context.Context, verify VerifyEvidence) (*Info, *attest.Verification, error) {
+	return c.attest(ctx, verify, c.checkInfo)
+}
+
+// VerifyEvidence verifies evidence, as platforms.Verifiers does.
+type VerifyEvidence = func(context.Context, *attest.Evidence) (*attest.Verification, error)
+
+func (c *Client) attest(ctx context.Context, verify VerifyEvidence, check func(*Info) error) (*Info, *attest.Verification, error) {
 	var nonce Digest
 	if _, err := io.ReadFull(rand.Reader, nonce[:]); err != nil {
 		return nil, nil, err
@@ -233,7 +252,7 @@ func (c *Client) Attest(ctx context.Context, verify func(context.Context, *attes
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.checkInfo(&a.Info); err != nil {
+	if err := check(&a.Info); err != nil {
 		return nil, nil, err
 	}
 	v, err := verify(ctx, &a.Evidence)
@@ -254,7 +273,9 @@ type Release struct {
 	Run      uint64
 	Items    []Released
 	Receipt  Receipt
-	Time     time.Time
+	// Time is the broker's, which SignedTime states for the nonce that was used.
+	Time       time.Time
+	SignedTime string
 }
 
 // Zero overwrites all keys.
@@ -309,7 +330,18 @@ func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return &Release{Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt, Time: a.Time}, nil
+	// What the channel says of the time is not enough to pass on: the statement is.
+	now, err := openTime(a.SignedTime, info.Log, q.Nonce)
+	if err != nil {
+		for _, i := range items {
+			i.Key.Zero()
+		}
+		return nil, err
+	}
+	return &Release{
+		Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt,
+		Time: now, SignedTime: a.SignedTime,
+	}, nil
 }
 
 // Check proves that the entry is in a checkpoint that the log signed. Whether

@@ -127,7 +127,10 @@ func (s *Server) release(ctx context.Context, q *ReleaseRequest, entry *audit.En
 	if err != nil {
 		return nil, err
 	}
-	a := &ReleaseAnswer{Request: entry.Request, Workload: d.workload, Run: d.run, Time: s.clock.Now()}
+	a := &ReleaseAnswer{Request: entry.Request, Workload: d.workload, Run: d.run}
+	if a.Time, a.SignedTime, err = s.signTime(q.Nonce); err != nil {
+		return nil, err
+	}
 	if a.Receipt, err = s.receipt(ctx, d.index, witnessed); err != nil {
 		return nil, err
 	}

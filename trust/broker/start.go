@@ -108,6 +108,9 @@ func start(ctx context.Context, c *Config) (*Broker, error) {
 	return b, err
 }
 
+// ownLog names the private key of the log in the vault.
+const ownLog = "log"
+
 // logName is the origin of a broker's log.
 func logName(broker string) string { return "cloister-broker/" + broker }
 
@@ -115,7 +118,15 @@ func logName(broker string) string { return "cloister-broker/" + broker }
 func (b *Broker) openLog(ctx context.Context, c *Config) error {
 	var key ed25519.PrivateKey
 	err := b.store.Update(ctx, func(tx *store.Tx) (err error) {
-		key, err = b.vault.OwnSigner(tx, "log")
+		old, err := b.vault.Own(tx, ownLog)
+		old.Zero()
+		if errors.Is(err, vault.ErrNotFound) {
+			// A new broker, or one that was restored under a new root key.
+			if err := audit.Forget(tx); err != nil {
+				return err
+			}
+		}
+		key, err = b.vault.OwnSigner(tx, ownLog)
 		return err
 	})
 	if err != nil {

@@ -58,6 +58,14 @@ type Exported struct {
 	// Hashes say where a change is, to the entry. They need not be trusted. Nil
 	// leaves the place between the checkpoints.
 	Hashes io.Reader
+	// Proofs say so where there are no hashes; nil if there are none either.
+	Proofs *Proofs
+	// OldLeaves are the hashes of the old checkpoint's entries, as Kept has them,
+	// or nil.
+	OldLeaves []tlog.Hash
+	// Each is called with every entry, which is verified once Verify returns
+	// without an error; nil calls nothing.
+	Each func(index int64, line []byte) error
 }
 
 // Report is what a log that was verified has.
@@ -68,6 +76,8 @@ type Report struct {
 	Granted int64          `json:"granted"`
 	Refused int64          `json:"refused"`
 	Types   map[string]int `json:"types"`
+	// Leaves are the hashes of all entries.
+	Leaves []tlog.Hash `json:"-"`
 }
 
 // ChangeError says which entries are not those that were signed.
@@ -99,7 +109,7 @@ func Verify(in Exported) (*Report, error) {
 			return nil, fmt.Errorf("the checkpoints are of two logs, %s and %s: %w", old.Origin, in.New.Origin, ErrTampered)
 		case old.Size > in.New.Size:
 			return nil, &ChangeError{From: in.New.Size, To: old.Size - 1, Reason: fmt.Sprintf("the log had them and has them no more: the new checkpoint is of %d entries", in.New.Size)}
-		case old.Size == in.New.Size && old.Root != in.New.Root:
+		case old.Size == in.New.Size && old.Root != in.New.Root && in.OldLeaves == nil:
 			return nil, &ChangeError{From: 0, To: max(old.Size-1, 0), Reason: "two checkpoints of one size have different roots: the log showed two histories"}
 		}
 	}
@@ -108,9 +118,15 @@ func Verify(in Exported) (*Report, error) {
 		return nil, err
 	}
 	v := verification{Exported: in, hashes: hashes, report: &Report{Types: map[string]int{}}}
-	if err := v.read(); err != nil {
+	err = v.read()
+	var change *ChangeError
+	if errors.As(err, &change) && change.From != change.To && v.Proofs != nil {
+		err = v.locate(change)
+	}
+	if err != nil {
 		return nil, err
 	}
+	v.report.Leaves = v.leaves
 	return v.report, nil
 }
 
@@ -144,6 +160,7 @@ func (in *Exported) readHashes() ([]tlog.Hash, error) {
 type verification struct {
 	Exported
 	hashes []tlog.Hash // of the new checkpoint, if known
+	leaves []tlog.Hash // of what was read
 	tree   frontier
 	report *Report
 }
@@ -186,8 +203,15 @@ func (v *verification) entry(line []byte) error {
 	if v.hashes != nil && h != v.hashes[index] {
 		return v.whatChanged(index, h)
 	}
+	if index < int64(len(v.OldLeaves)) && h != v.OldLeaves[index] {
+		return &ChangeError{From: index, To: index, Reason: fmt.Sprintf("it is not the one that was there at the old checkpoint of %d entries", v.Old.Size)}
+	}
 	v.tree.add(h)
+	v.leaves = append(v.leaves, h)
 	v.count(line)
+	if v.Each != nil {
+		return v.Each(index, line)
+	}
 	return nil
 }
 

@@ -143,6 +143,12 @@ func (c *Clock) Witnessed(tx *store.Tx, w *audit.Witnessed) error {
 	return c.keep(tx, keyWitnessed, low)
 }
 
+// Near says whether both the host's clock and the broker's time are that of
+// witnesses, who co-signed a checkpoint then, as far as they may differ.
+func (c *Clock) Near(witnessed time.Time) bool {
+	return c.host().Sub(witnessed).Abs() <= Tolerance && c.Now().Sub(witnessed).Abs() <= Tolerance
+}
+
 // Collateral is told of collateral whose signatures were verified: what it is of
 // (such as "sgx" or "tdx"), its latest date of issue, and its evaluation
 // number. Its error is ErrOlder if a greater number was seen before. The error

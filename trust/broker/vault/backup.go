@@ -348,3 +348,10 @@ func (b *Backup) end(key ed25519.PublicKey) error {
 	}
 	return nil
 }
+
+// CheckRecipients says whether a backup can be encrypted to these age public
+// keys.
+func CheckRecipients(recipients []string) error {
+	_, err := shares.Recipients(recipients)
+	return err
+}

@@ -87,20 +87,16 @@ func Open(ctx context.Context, st *store.Store, root *Root, o Options) (*Vault, 
 	}
 	v := &Vault{options: o, broker: root.Broker(), root: root}
 	var id identity
-	err := st.Update(ctx, func(tx *store.Tx) error {
-		known, err := get(tx, bucketVault, keyIdentity, &id)
-		if err != nil || known {
-			return err
-		}
-		if err := v.whole(tx); err != nil {
-			return err
-		}
-		if len(tx.Buckets()) != 0 {
-			return errors.New("the store holds records but no vault: it is damaged, or another program's")
-		}
-		id = identity{Format: format, Broker: root.Broker(), Root: root.ID()}
-		return put(tx, bucketVault, keyIdentity, &id)
+	known := false
+	err := st.View(func(tx *store.Tx) (err error) {
+		known, err = get(tx, bucketVault, keyIdentity, &id)
+		return err
 	})
+	// A vault that is there is opened without a change, so that a store can be
+	// looked into that is open for reading alone.
+	if err == nil && !known {
+		err = v.begin(ctx, st, &id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
@@ -120,6 +116,23 @@ func Open(ctx context.Context, st *store.Store, root *Root, o Options) (*Vault, 
 		return nil, fmt.Errorf("open vault: the store's keys are under another root key: root file and store are of different times: %w", ErrTampered)
 	}
 	return v, nil
+}
+
+// begin makes the vault in an empty store.
+func (v *Vault) begin(ctx context.Context, st *store.Store, id *identity) error {
+	return st.Update(ctx, func(tx *store.Tx) error {
+		if known, err := get(tx, bucketVault, keyIdentity, id); err != nil || known {
+			return err
+		}
+		if err := v.whole(tx); err != nil {
+			return err
+		}
+		if len(tx.Buckets()) != 0 {
+			return errors.New("the store holds records but no vault: it is damaged, or another program's")
+		}
+		*id = identity{Format: format, Broker: v.root.Broker(), Root: v.root.ID()}
+		return put(tx, bucketVault, keyIdentity, id)
+	})
 }
 
 // Broker is the broker's id.

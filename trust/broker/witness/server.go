@@ -1,12 +1,15 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
@@ -74,6 +77,57 @@ func (w *Witness) Latest(origin string) (c *audit.Checkpoint, signed []byte, err
 		return err
 	})
 	return c, signed, err
+}
+
+// Origins are the names of the logs that are witnessed.
+func (w *Witness) Origins() []string { return slices.Sorted(maps.Keys(w.logs)) }
+
+// Alive returns nil if the witness can read its state.
+func (w *Witness) Alive() error {
+	for _, origin := range w.Origins() {
+		if _, _, err := w.Latest(origin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reset makes an earlier checkpoint of a log the latest. It is for an owner who
+// accepted that what the log had after it is lost: a broker was restored from a
+// backup of that time. The checkpoint must be signed by the log. What it replaced
+// is returned; from here on this witness co-signs another history.
+func (w *Witness) Reset(ctx context.Context, signed []byte) (before []byte, err error) {
+	claimed, err := audit.ParseCheckpoint(string(signed))
+	if err != nil {
+		return nil, err
+	}
+	known := w.logs[claimed.Origin]
+	if known == nil {
+		return nil, fmt.Errorf("the log %.80q is not one that is witnessed here", claimed.Origin)
+	}
+	n, err := note.Open(signed, note.VerifierList(known.keys...))
+	if err != nil {
+		return nil, fmt.Errorf("the checkpoint is not signed by the log %.80q: %w", claimed.Origin, err)
+	}
+	c, err := audit.ParseCheckpoint(n.Text)
+	if err != nil {
+		return nil, err
+	}
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	return before, w.st.Update(ctx, func(tx *store.Tx) error {
+		latest, text, err := latest(tx, c.Origin)
+		switch {
+		case err != nil:
+			return err
+		case latest == nil:
+			return fmt.Errorf("no checkpoint of %s was co-signed here: there is nothing to put back", c.Origin)
+		case latest.Size < c.Size:
+			return fmt.Errorf("the latest checkpoint is of %d entries, and this one of %d: a log that goes on needs no reset", latest.Size, c.Size)
+		}
+		before = bytes.Clone(text)
+		return tx.Put(bucketLatest, c.Origin, signed)
+	})
 }
 
 func latest(tx *store.Tx, origin string) (*audit.Checkpoint, []byte, error) {
