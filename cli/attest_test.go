@@ -96,5 +96,6 @@ func vectors(env *testscript.Env) error {
 	dir, err := filepath.Abs("../trust/attest/sgx/testdata/oasis")
 	env.Setenv("OASIS", dir)
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+	env.Setenv("BROKER", brokerAddress())
 	return err
 }

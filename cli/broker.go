@@ -17,6 +17,8 @@ func (a *app) newBrokerCommand() *cobra.Command {
 		a.newBrokerAuditCommand(),
 		a.newBrokerBackupCommand(),
 		a.newBrokerCheckCommand(),
+		a.newBrokerGetCommand(),
+		a.newBrokerOwnerCommand(),
 		a.newBrokerPolicyCommand(),
 		a.newBrokerRestoreCommand(),
 		a.newBrokerServeCommand(),

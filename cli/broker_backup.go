@@ -308,7 +308,7 @@ func (a *app) restoreRoot(ctx context.Context, f *brokerRestoreFlags, b *vault.B
 		return nil, err
 	}
 	inTEE := found.Platform != attest.InsecureNone
-	protect, done, err := f.store.root.open(ctx, inTEE)
+	protect, done, err := f.store.root.open(ctx, f.store.id, inTEE)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 type rootKey struct {
 	passphraseFD  int
 	sealToEnclave bool
+	byOwners      bool
 	vault         protector.TransitOptions
 	vaultToken    string
 	vaultTokenFD  int
@@ -27,7 +28,9 @@ type rootKey struct {
 }
 
 const rootKeyLong = `The root key is sealed to the enclave's measurement (--seal-to-enclave); or
-protected by a passphrase, which is read from a file descriptor; or by HashiCorp
+unlocked by every owner after each start, where no platform seals
+(--unlock-by-owners, see "cloister broker owner unlockers"); or protected by a
+passphrase, which is read from a file descriptor; or by HashiCorp
 Vault's transit engine (--vault-address and --vault-key, with a token from a file
 or a descriptor); or by a cloud's key management service (--cloud-kms, in a
 binary built with -tags cloudkms). What its host supplies opens no root key in a
@@ -36,6 +39,7 @@ trusted execution environment.`
 func (k *rootKey) flags(flags *pflag.FlagSet) {
 	flags.IntVar(&k.passphraseFD, "passphrase-fd", -1, "read the root key's passphrase from file descriptor `N`")
 	flags.BoolVar(&k.sealToEnclave, "seal-to-enclave", false, "seal the root key to this enclave's measurement (Gramine)")
+	flags.BoolVar(&k.byOwners, "unlock-by-owners", false, "have every owner unlock the root key after each start, where no platform seals (TDX)")
 	flags.StringVar(&k.vault.Address, "vault-address", "", "protect the root key by HashiCorp Vault at `URL`, https://HOST:PORT")
 	flags.StringVar(&k.vault.Key, "vault-key", "", "by the key `NAME` of Vault's transit engine")
 	flags.StringVar(&k.vault.Mount, "vault-mount", "transit", "where the transit engine is mounted, `PATH`")
@@ -48,7 +52,7 @@ func (k *rootKey) flags(flags *pflag.FlagSet) {
 
 func (k *rootKey) check() error {
 	ways := 0
-	for _, given := range []bool{k.passphraseFD >= 0, k.sealToEnclave, k.vault.Address != "", k.cloudKMS != ""} {
+	for _, given := range []bool{k.passphraseFD >= 0, k.sealToEnclave, k.byOwners, k.vault.Address != "", k.cloudKMS != ""} {
 		if given {
 			ways++
 		}
@@ -56,7 +60,7 @@ func (k *rootKey) check() error {
 	vaultFlags := k.vault.Key != "" || k.vault.Namespace != "" || k.vaultToken != "" || k.vaultTokenFD >= 0 || k.vaultCA != ""
 	switch {
 	case ways != 1:
-		return inputError("", "one of --passphrase-fd, --seal-to-enclave, --vault-address and --cloud-kms is needed")
+		return inputError("", "one of --passphrase-fd, --seal-to-enclave, --unlock-by-owners, --vault-address and --cloud-kms is needed")
 	case k.vault.Address == "" && vaultFlags:
 		return inputError("", "the flags --vault-… need --vault-address")
 	case k.vault.Address != "" && k.vault.Key == "":
@@ -69,14 +73,17 @@ func (k *rootKey) check() error {
 
 // open returns the protector, and what to call at the end. In a trusted execution
 // environment it is refused before anything is asked of the host.
-func (k *rootKey) open(ctx context.Context, inTEE bool) (protector.Protector, func() error, error) {
+func (k *rootKey) open(ctx context.Context, broker string, inTEE bool) (protector.Protector, func() error, error) {
 	nothing := func() error { return nil }
-	if inTEE && !k.sealToEnclave {
-		return nil, nil, &Error{Code: ExitRefused, Err: errHostSupplied, Hint: "--seal-to-enclave keeps the root key where the host cannot get it"}
+	if inTEE && !k.sealToEnclave && !k.byOwners {
+		return nil, nil, &Error{Code: ExitRefused, Err: errHostSupplied, Hint: "--seal-to-enclave and --unlock-by-owners keep the root key where the host cannot get it"}
 	}
 	switch {
 	case k.sealToEnclave:
 		p, err := protector.NewGramine("/dev/attestation/keys")
+		return p, nothing, err
+	case k.byOwners:
+		p, err := protector.NewOwners(broker, nil, nil)
 		return p, nothing, err
 	case k.cloudKMS != "":
 		return cloudkms.Open(ctx, k.cloudKMS)

@@ -23,6 +23,7 @@ import (
 	"cloister/trust/broker"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/vault"
+	"cloister/trust/broker/vault/protector"
 )
 
 // brokerServeFlags are those of "cloister broker serve".
@@ -30,6 +31,7 @@ type brokerServeFlags struct {
 	dir, id, policy    string
 	listen, operation  string
 	root               rootKey
+	rootFrom, pin      string
 	insecureBrokerHost bool
 	witnesses          map[string]string
 	collateral, pccs   string
@@ -47,6 +49,10 @@ then waits until every owner of that policy has approved it, and releases
 nothing before. Later starts find all of it in --dir.
 
 ` + rootKeyLong + `
+
+An upgraded broker, whose measurement is another, takes over the root key of the
+one that still runs (--root-from, --pin), once every owner has signed a policy that
+names the new program in broker-programs.
 
 Clients know the broker by what it prints when it is ready (--json): the hash of
 its TLS key, and that of its first policy.
@@ -72,6 +78,8 @@ func (a *app) newBrokerServeCommand() *cobra.Command {
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7443", "serve the API at `ADDRESS`")
 	flags.StringVar(&f.operation, "operation", "", "serve /healthz, /readyz and /metrics at `ADDRESS`, without TLS")
 	f.root.flags(flags)
+	flags.StringVar(&f.rootFrom, "root-from", "", "take over the root key, if there is none in --dir, of the broker that runs at `HOST:PORT` and is known by --pin")
+	flags.StringVar(&f.pin, "pin", "", "what the broker of --root-from is known by, `FILE`; in a trusted execution environment it must be measured")
 	flags.BoolVar(&f.insecureBrokerHost, "insecure-broker-host", false, "run outside a trusted execution environment: whoever has this host has all keys")
 	flags.StringToStringVar(&f.witnesses, "witness", nil, "ask the policy's witness of that name at a URL: `NAME=URL`")
 	flags.StringVar(&f.collateral, "collateral", "", "take Intel's collateral from `DIR`")
@@ -93,6 +101,9 @@ func (f *brokerServeFlags) check() error {
 	case len(f.gramineNames) > 0 && len(f.domains) == 0:
 		return inputError("", "--gramine-name needs the --domain that it is below")
 	}
+	if (f.rootFrom == "") != (f.pin == "") {
+		return inputError("", "--root-from and --pin go together")
+	}
 	return f.root.check()
 }
 
@@ -109,7 +120,7 @@ type brokerReady struct {
 	Insecure    []string      `json:"insecure,omitempty"`
 }
 
-func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) (err error) {
+func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -126,17 +137,22 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) (err error) 
 	if err != nil {
 		return err
 	}
-	protect, done, err := f.root.open(ctx, inTEE)
+	protect, done, err := f.root.open(ctx, f.id, inTEE)
 	if err != nil {
 		return err
 	}
-	// A root key that is changed while the broker runs is sealed anew.
-	defer func() { err = errors.Join(err, done()) }()
-	config, err := f.config(ctx, vault.RootOptions{Path: filepath.Join(f.dir, "root"), Broker: f.id, Protector: protect, InTEE: inTEE, Now: time.Now})
+	err = a.serveRoot(ctx, f, producer, vault.RootOptions{
+		Path: filepath.Join(f.dir, "root"), Broker: f.id, Protector: protect, InTEE: inTEE, Now: time.Now,
+	})
+	return errors.Join(err, done()) // the root key may be changed as long as the broker runs
+}
+
+// serveRoot opens the root key and serves.
+func (a *app) serveRoot(ctx context.Context, f *brokerServeFlags, producer attest.Producer, o vault.RootOptions) error {
+	config, err := f.config(ctx, a, producer, o)
 	if err != nil {
 		return err
 	}
-	config.Options.Producer, config.Options.Logger = producer, a.log
 	b, err := broker.Start(ctx, *config)
 	if err != nil {
 		return err
@@ -144,7 +160,7 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) (err error) 
 	if err := os.Remove(filepath.Join(f.dir, firstStart)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, b.Close())
 	}
-	return errors.Join(a.serveBroker(ctx, f, b, found.Platform), b.Close())
+	return errors.Join(a.serveBroker(ctx, f, b, producer.Platform()), b.Close())
 }
 
 // firstStart is there from the moment a new broker's root key is made until its
@@ -153,25 +169,32 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) (err error) 
 const firstStart = "first-start"
 
 // config opens the root key, or makes a new broker.
-func (f *brokerServeFlags) config(ctx context.Context, o vault.RootOptions) (*broker.Config, error) {
+func (f *brokerServeFlags) config(ctx context.Context, a *app, producer attest.Producer, o vault.RootOptions) (*broker.Config, error) {
 	sources, err := f.sources()
 	if err != nil {
 		return nil, err
 	}
 	c := &broker.Config{
 		Dir: filepath.Join(f.dir, "store"), Quorum: broker.Witnesses(f.witnesses, time.Now), Heartbeat: time.Minute, Domains: f.domains,
-		Options: broker.Options{Verifiers: sources.Verifiers},
+		Options: broker.Options{Verifiers: sources.Verifiers, Producer: producer, Logger: a.log},
 	}
+	c.Options.Unlock, _ = o.Protector.(*protector.OwnersSeal)
 	if f.policy != "" {
 		if c.Options.FirstPolicy, err = os.ReadFile(f.policy); err != nil {
 			return nil, fmt.Errorf("cannot read the policy: %w", err)
 		}
 	}
 	c.Root, err = vault.OpenRoot(ctx, o)
+	if errors.Is(err, protector.ErrWaiting) {
+		c.Root, err = f.waitForOwners(ctx, a, producer, c.Options.Unlock, o)
+	}
 	if !errors.Is(err, vault.ErrNoRoot) {
 		_, begun := os.Lstat(filepath.Join(f.dir, firstStart))
 		c.Create = begun == nil
 		return c, err
+	}
+	if f.rootFrom != "" {
+		return nil, f.takeOver(ctx, a, producer, sources, o)
 	}
 	if f.policy == "" {
 		return nil, inputError("the first start takes --policy", "%w", err)
@@ -186,6 +209,12 @@ func (f *brokerServeFlags) config(ctx context.Context, o vault.RootOptions) (*br
 		return nil, err
 	}
 	c.Create = true
+	if c.Options.Unlock != nil {
+		// Until the owners have named who unlocks.
+		if o.Protector, err = protector.NewPending(); err != nil {
+			return nil, err
+		}
+	}
 	c.Root, err = vault.CreateRoot(ctx, o)
 	return c, err
 }

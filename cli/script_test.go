@@ -3,9 +3,11 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -33,6 +35,16 @@ func TestScripts(t *testing.T) {
 			"machines": machines,
 		},
 	})
+}
+
+// brokers counts the addresses that were given out.
+var brokers atomic.Uint32
+
+// brokerAddress is an address of this machine's own that no other test of the
+// process uses, nor one of another process: the network 127.0.0.0/8 is large.
+func brokerAddress() string {
+	n := brokers.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d:7443", 1+os.Getpid()>>8%250, os.Getpid()%256, 1+n%250)
 }
 
 // exits is a script command: "exits CODE program arguments…" runs the program

@@ -58,6 +58,9 @@ type Info struct {
 	Time time.Time `json:"time"`
 	// Insecure names what is missing, such as "insecure-no-witness".
 	Insecure []string `json:"insecure,omitempty"`
+	// Locked says that the root key waits for its owners: see MeetLocked. Nothing
+	// is known then but the id and keys that were made for this start.
+	Locked bool `json:"locked,omitempty"`
 }
 
 // AttestRequest asks for evidence of the broker.
@@ -193,7 +196,7 @@ const (
 	CodeUnwitnessed Code = "not-witnessed"          // 503: no quorum of witnesses in time
 	CodeClock       Code = "clock-wrong"            // 503
 	CodeCollateral  Code = "collateral-unavailable" // 503
-	CodeLocked      Code = "locked"                 // 503: restored, and not yet confirmed
+	CodeLocked      Code = "locked"                 // 503: waits for owners to confirm, recover or unlock
 )
 
 // Problem is the body of every answer that is not a success.

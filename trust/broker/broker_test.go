@@ -205,6 +205,9 @@ type setting struct {
 	heartbeat time.Duration
 	quorum    MakeQuorum
 	logger    *slog.Logger
+	// root opens or makes the root key, unless nil, for who unlocks it.
+	root   func(vault.RootOptions) (*vault.Root, error)
+	unlock *protector.OwnersSeal
 	// prepare changes the fixture before the broker starts.
 	prepare func(*fixture)
 }
@@ -253,7 +256,12 @@ func (f *fixture) start(set setting, create bool) {
 	if create {
 		open = vault.CreateRoot
 	}
-	root, err := open(ctx, o)
+	root, err := func() (*vault.Root, error) {
+		if set.root != nil {
+			return set.root(o)
+		}
+		return open(ctx, o)
+	}()
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -265,7 +273,7 @@ func (f *fixture) start(set setting, create bool) {
 		Host: set.host, Heartbeat: set.heartbeat,
 		Options: Options{
 			FirstPolicy: []byte(f.text), Producer: newProgram(f.t, "broker"), Limits: set.limits, Logger: set.logger,
-			Verifiers: f.sources.Verifiers,
+			Verifiers: f.sources.Verifiers, Unlock: set.unlock,
 		},
 	})
 	if err != nil {

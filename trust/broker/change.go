@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -17,8 +16,12 @@ import (
 	"cloister/trust/broker/store"
 )
 
-// PathPolicy is where the policy in force is read, and changes are handed in.
-const PathPolicy = "/v1/policy"
+// PathPolicy is where the policy in force is read, and changes are handed in;
+// those that wait are at PathPending.
+const (
+	PathPolicy  = "/v1/policy"
+	PathPending = "/v1/policy/pending"
+)
 
 // PolicyRequest hands in a new version of the policy, with signatures over what
 // policy.Change.Statement shows. Owners sign one by one: signatures of the same
@@ -272,7 +275,8 @@ func (s *Server) apply(ctx context.Context, old, next *policy.Policy, record *po
 	s.inForce.Store(forced)
 	a.Applied = true
 	s.log.InfoContext(ctx, "the policy changed", "version", next.Version, "hash", a.Hash.String(), "entry", index)
-	s.forget(ctx, applied)
+	s.reseal(ctx)
+	s.forget(ctx)
 	// The witnesses of before sign that there are others.
 	w, err := s.witnessed(ctx, index)
 	if err != nil {
@@ -319,7 +323,15 @@ func (s *Server) putPolicy(tx *store.Tx, record *policyRecord) (first policy.Has
 // changeOwners makes the roots of those who join, and destroys those of who
 // leave, with all that they ordered.
 func (s *Server) changeOwners(tx *store.Tx, old *policy.Policy, applied *policy.Applied) error {
+	if len(applied.Destroy) > 0 {
+		if err := tx.Put(bucketPolicy, keyForget, []byte("{}")); err != nil {
+			return err
+		}
+	}
 	for _, name := range applied.Destroy {
+		if err := forgetUnlocker(tx, string(name)); err != nil {
+			return err
+		}
 		if err := s.vault.RemoveOwner(tx, string(name)); err != nil {
 			return err
 		}
@@ -375,14 +387,32 @@ func (s *Server) revoke(tx *store.Tx, next *policy.Policy) error {
 	return err
 }
 
-// forget makes destroyed keys unreadable in older files of the store too.
-func (s *Server) forget(ctx context.Context, applied *policy.Applied) {
-	if len(applied.Destroy) == 0 {
+// keyForget marks that an owner left whose keys older files of the store may
+// still hold.
+const keyForget = "forget"
+
+// forget makes destroyed keys unreadable in older files of the store too: under a
+// new root key nothing of before opens, and compacting removes the files. It ends
+// what was begun before a kill.
+func (s *Server) forget(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	due := false
+	err := s.store.View(func(tx *store.Tx) error {
+		_, due = tx.Get(bucketPolicy, keyForget)
+		return nil
+	})
+	if err != nil || !due {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	if err := errors.Join(s.vault.RotateRoot(ctx, s.store), s.store.Compact(ctx)); err != nil {
-		s.log.ErrorContext(ctx, "the keys of a removed owner are destroyed, but older files may still hold them wrapped", "error", err)
+	err = s.vault.RotateRoot(ctx, s.store)
+	if err == nil {
+		err = s.store.Compact(ctx)
+	}
+	if err == nil {
+		err = s.store.Update(ctx, func(tx *store.Tx) error { return tx.Delete(bucketPolicy, keyForget) })
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "the keys of a removed owner are destroyed, but older files may still hold them wrapped; the next start tries again", "error", err)
 	}
 }
 

@@ -88,6 +88,10 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if err := o.Pin.check(); err != nil {
 		return nil, err
 	}
+	return newClient(o, o.Pin.clientTLS(o.Certificates))
+}
+
+func newClient(o ClientOptions, config *tls.Config) (*Client, error) {
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {
 		return nil, fmt.Errorf("broker address %q: it is HOST:PORT: %w", o.Address, err)
 	}
@@ -103,7 +107,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return &Client{options: o, http: &http.Client{
 		// No proxy of the environment, no redirects: the pinned broker itself.
 		Transport: &http.Transport{
-			DialContext: o.Dial, TLSClientConfig: o.Pin.clientTLS(o.Certificates), ForceAttemptHTTP2: true,
+			DialContext: o.Dial, TLSClientConfig: config, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: o.Timeout,
 			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4, DisableCompression: true,
 			MaxResponseHeaderBytes: 32 << 10,
@@ -185,6 +189,11 @@ func (c *Client) retried(ctx context.Context, attempt func() error) error {
 		if err == nil || !errors.Is(err, ErrNetwork) || n == c.options.Attempts {
 			return err
 		}
+		// What waits for owners does not end by waiting here.
+		var answer *AnswerError
+		if errors.As(err, &answer) && answer.Code == CodeLocked {
+			return err
+		}
 		// Between half of the wait and all of it, so that many clients do not
 		// come back at once.
 		half := big.NewInt(int64(wait / 2))
@@ -226,7 +235,14 @@ func (c *Client) checkInfo(i *Info) error {
 
 // Attest has the broker show evidence of itself, and verifies it. The caller
 // appraises the claims before it trusts the broker with a key.
-func (c *Client) Attest(ctx context.Context, verify func(context.Context, *attest.Evidence) (*attest.Verification, error)) (*Info, *attest.Verification, error) {
+func (c *Client) Attest(ctx context.Context, verify VerifyEvidence) (*Info, *attest.Verification, error) {
+	return c.attest(ctx, verify, c.checkInfo)
+}
+
+// VerifyEvidence verifies evidence, as platforms.Verifiers does.
+type VerifyEvidence = func(context.Context, *attest.Evidence) (*attest.Verification, error)
+
+func (c *Client) attest(ctx context.Context, verify VerifyEvidence, check func(*Info) error) (*Info, *attest.Verification, error) {
 	var nonce Digest
 	if _, err := io.ReadFull(rand.Reader, nonce[:]); err != nil {
 		return nil, nil, err
@@ -236,7 +252,7 @@ func (c *Client) Attest(ctx context.Context, verify func(context.Context, *attes
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.checkInfo(&a.Info); err != nil {
+	if err := check(&a.Info); err != nil {
 		return nil, nil, err
 	}
 	v, err := verify(ctx, &a.Evidence)

@@ -53,7 +53,7 @@ func classify(err error) *refusal {
 		code = CodeEvidence
 	case errors.Is(err, clock.ErrSkew):
 		code = CodeClock
-	case errors.Is(err, vault.ErrRestored):
+	case errors.Is(err, vault.ErrRestored), errors.Is(err, vault.ErrUnrecovered):
 		code = CodeLocked
 	case errors.Is(err, vault.ErrDestroyed), errors.Is(err, vault.ErrNotFound):
 		code = CodeNotFound

@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,18 +27,12 @@ func Witnesses(urls map[string]string, now func() time.Time) MakeQuorum {
 		if p.InsecureNoWitness && p.Witnesses == nil {
 			return witness.None{Now: now}, nil
 		}
-		if p.Witnesses == nil {
-			return nil, fmt.Errorf("the policy names no witnesses")
-		}
-		if n := uint64(len(p.Witnesses.Keys)); p.Witnesses.Quorum != n/2+1 {
-			return nil, fmt.Errorf("the policy wants %d of %d witnesses; this broker waits for %d, more than half: write that", p.Witnesses.Quorum, n, n/2+1)
+		keys, err := witnessKeys(p)
+		if err != nil {
+			return nil, err
 		}
 		var peers []witness.Peer
-		for name, w := range p.Witnesses.Keys {
-			key, err := witness.NewVerifier(string(w.Key))
-			if err != nil {
-				return nil, fmt.Errorf("witness %s: %w", name, err)
-			}
+		for name, key := range keys {
 			url, ok := urls[string(name)]
 			if !ok {
 				return nil, fmt.Errorf("witness %s of the policy: its URL is missing", name)
@@ -45,6 +41,46 @@ func Witnesses(urls map[string]string, now func() time.Time) MakeQuorum {
 		}
 		return witness.NewQuorum(log, peers, 0)
 	}
+}
+
+// witnessKeys are the keys of the witnesses that a policy names.
+func witnessKeys(p *policy.Policy) (map[policy.Name]*witness.Verifier, error) {
+	if p.Witnesses == nil {
+		return nil, fmt.Errorf("the policy names no witnesses")
+	}
+	if n := uint64(len(p.Witnesses.Keys)); p.Witnesses.Quorum != n/2+1 {
+		return nil, fmt.Errorf("the policy wants %d of %d witnesses; this broker waits for %d, more than half: write that", p.Witnesses.Quorum, n, n/2+1)
+	}
+	keys := map[policy.Name]*witness.Verifier{}
+	for name, w := range p.Witnesses.Keys {
+		key, err := witness.NewVerifier(string(w.Key))
+		if err != nil {
+			return nil, fmt.Errorf("witness %s: %w", name, err)
+		}
+		keys[name] = key
+	}
+	return keys, nil
+}
+
+// CheckWitnessed verifies that as many witnesses as a policy wants co-signed a
+// checkpoint of the log with a key. It returns audit.InsecureNoWitness if the
+// policy goes on without any.
+func CheckWitnessed(logKey, checkpoint string, p *policy.Policy) (insecure string, err error) {
+	key, err := note.NewVerifier(logKey)
+	if err != nil {
+		return "", fmt.Errorf("the log's key %.120q: %w", logKey, err)
+	}
+	if p.InsecureNoWitness && p.Witnesses == nil {
+		_, _, err := audit.OpenCheckpoint([]byte(checkpoint), key)
+		return audit.InsecureNoWitness, err
+	}
+	keys, err := witnessKeys(p)
+	if err != nil {
+		return "", err
+	}
+	set := &witness.Set{Log: key, Witnesses: slices.Collect(maps.Values(keys))}
+	_, err = set.Verify([]byte(checkpoint))
+	return "", err
 }
 
 // quorum is the quorum of the policy in force, which changes with it.

@@ -91,11 +91,16 @@ var errWrongItems = errors.New("the broker's answer is not what was asked for")
 
 // open decrypts an answer.
 func (r *ReleaseAnswer) open(key hpke.PrivateKey, broker string, firstPolicy Digest, q *ReleaseRequest) ([]Released, error) {
-	if len(r.Items) != len(q.Want) {
-		return nil, fmt.Errorf("%w: %d items, of %d", errWrongItems, len(r.Items), len(q.Want))
+	return openItems(key, r.Encapsulated, releaseInfo(broker, firstPolicy, q), r.Items, q.Want)
+}
+
+// openItems decrypts what was asked for.
+func openItems(key hpke.PrivateKey, encapsulated, info []byte, items []SealedItem, wants []Want) ([]Released, error) {
+	if len(items) != len(wants) {
+		return nil, fmt.Errorf("%w: %d items, of %d", errWrongItems, len(items), len(wants))
 	}
 	_, kdf, aead := suite()
-	recipient, err := hpke.NewRecipient(r.Encapsulated, key, kdf, aead, releaseInfo(broker, firstPolicy, q))
+	recipient, err := hpke.NewRecipient(encapsulated, key, kdf, aead, info)
 	if err != nil {
 		return nil, fmt.Errorf("the broker's answer does not decrypt: %w", err)
 	}
@@ -106,8 +111,8 @@ func (r *ReleaseAnswer) open(key hpke.PrivateKey, broker string, firstPolicy Dig
 		}
 		return nil, err
 	}
-	for i := range r.Items {
-		item, want := &r.Items[i], q.Want[i]
+	for i := range items {
+		item, want := &items[i], wants[i]
 		if item.Kind != want.Kind || item.Owner != want.Owner || item.Name != want.Name || want.Version != 0 && item.Version != want.Version {
 			return fail(fmt.Errorf("%w: item %d is %s %s/%s version %d, not %s", errWrongItems, i, item.Kind, item.Owner, item.Name, item.Version, want))
 		}

@@ -24,6 +24,7 @@ import (
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault"
+	"cloister/trust/broker/vault/protector"
 )
 
 // Options are what a broker is made of. The caller opened store, log, clock and
@@ -44,6 +45,9 @@ type Options struct {
 	Verifiers func(*policy.Policy) (platforms.Verifiers, error)
 	// Producer makes evidence of the broker itself.
 	Producer attest.Producer
+	// Unlock protects the root key by shares of all owners; nil if something else
+	// does. The vault's root is under it, or still under protector.Pending.
+	Unlock *protector.OwnersSeal
 	// Monotonic is the clock of nonces and limits, which the host does not set
 	// back while the broker runs; nil means time.Now.
 	Monotonic func() time.Time
@@ -70,6 +74,7 @@ type Server struct {
 	limits   Limits
 	log      *slog.Logger
 
+	session Digest // drawn at every start
 	hpke    hpke.PrivateKey
 	tlsCert tls.Certificate
 	tlsKey  Digest
@@ -81,6 +86,8 @@ type Server struct {
 	events  *events
 	quorum  *quorum
 
+	unlock   *protector.OwnersSeal   // nil if owners do not unlock
+	sealing  sync.Mutex              // of the root key: one at a time
 	changing sync.Mutex              // of the policy: one at a time
 	inForce  atomic.Pointer[inForce] // nil before the first is approved
 	stopping atomic.Bool
@@ -117,6 +124,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		verify: o.Verifiers, producer: o.Producer, random: o.Random, limits: o.Limits, log: o.Logger,
 	}
 	s.quorum = o.quorum
+	if s.unlock = o.Unlock; s.unlock != nil {
+		s.unlock.SetDeliver(s.deliver)
+	}
+	if _, err := io.ReadFull(o.Random, s.session[:]); err != nil {
+		return nil, fmt.Errorf("read random bytes: %w", err)
+	}
 	s.nonces = newNonces(o.Monotonic, o.Random, &s.limits)
 	s.gate = newGate(o.Monotonic, &s.limits)
 	s.tally = newTally(o.Monotonic, s.writeEntry)
@@ -125,6 +138,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.open(ctx, o.FirstPolicy); err != nil {
 		return nil, err
 	}
+	// What a broker that was killed did not finish.
+	s.reseal(ctx)
+	s.forget(ctx)
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.wg.Go(func() { s.tally.run(ctx) })
 	s.wg.Go(func() { s.applyWaiting(ctx) })
@@ -194,13 +210,7 @@ func (s *Server) Ready() error {
 	if s.inForce.Load() == nil {
 		return errors.New("the first policy waits for the approval of its owners")
 	}
-	return s.store.View(func(tx *store.Tx) error {
-		state, err := s.vault.Restored(tx)
-		if err == nil && state != nil && !state.Open() {
-			err = fmt.Errorf("%w: waiting for %v", vault.ErrRestored, state.Waiting())
-		}
-		return err
-	})
+	return s.store.View(s.ready)
 }
 
 // TLSKey is the SHA-256 of the SubjectPublicKeyInfo of the broker's certificate.
@@ -224,16 +234,21 @@ func (s *Server) Handler() http.Handler {
 
 func (s *Server) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"GET " + PathBroker:   s.handleBroker,
-		"POST " + PathAttest:  s.handleAttest,
-		"POST " + PathNonce:   s.handleNonce,
-		"POST " + PathRelease: s.handleRelease,
-		"GET " + PathPolicy:   s.handlePolicyText,
-		"POST " + PathPolicy:  s.handlePolicy,
-		"POST " + PathOrder:   s.handleOrder,
-		"POST " + PathFreeze:  s.handleFreeze,
-		"GET " + PathOwners:   s.handleOwners,
-		"GET " + PathDataSets: s.handleDataSets,
+		"GET " + PathBroker:    s.handleBroker,
+		"POST " + PathAttest:   s.handleAttest,
+		"POST " + PathNonce:    s.handleNonce,
+		"POST " + PathRelease:  s.handleRelease,
+		"GET " + PathPolicy:    s.handlePolicyText,
+		"POST " + PathPolicy:   s.handlePolicy,
+		"GET " + PathPending:   s.handlePending,
+		"POST " + PathOrder:    s.handleOrder,
+		"POST " + PathFreeze:   s.handleFreeze,
+		"GET " + PathOwners:    s.handleOwners,
+		"GET " + PathDataSets:  s.handleDataSets,
+		"GET " + PathRestore:   s.handleRestoreState,
+		"POST " + PathRestore:  s.handleConfirm,
+		"POST " + PathUnseal:   s.handleUnseal,
+		"POST " + PathHandOver: s.handleHandOver,
 
 		"GET " + PathCheckpoint:  s.handleCheckpoint,
 		"GET " + PathConsistency: s.handleConsistency,

@@ -109,6 +109,14 @@ func logName(broker string) string { return "cloister-broker/" + broker }
 func (b *Broker) openLog(ctx context.Context, c *Config) error {
 	var key ed25519.PrivateKey
 	err := b.store.Update(ctx, func(tx *store.Tx) (err error) {
+		old, err := b.vault.Own(tx, ownLog)
+		old.Zero()
+		if errors.Is(err, vault.ErrNotFound) {
+			// A new broker, or one that was restored under a new root key.
+			if err := audit.Forget(tx); err != nil {
+				return err
+			}
+		}
 		key, err = b.vault.OwnSigner(tx, ownLog)
 		return err
 	})

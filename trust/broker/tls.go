@@ -29,9 +29,13 @@ func (s *Server) ownCertificate(tx *store.Tx) (tls.Certificate, Digest, error) {
 	if err != nil {
 		return tls.Certificate{}, Digest{}, err
 	}
+	return selfSignedCertificate(s.vault.Broker(), key)
+}
+
+func selfSignedCertificate(broker string, key *ecdsa.PrivateKey) (tls.Certificate, Digest, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "cloister broker " + s.vault.Broker()},
+		Subject:      pkix.Name{CommonName: "cloister broker " + broker},
 		NotBefore:    time.Unix(0, 0),
 		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280 section 4.1.2.5: no date
 		KeyUsage:     x509.KeyUsageDigitalSignature,

@@ -105,6 +105,17 @@ func Open(st *store.Store, opts Options) (*Log, error) {
 	return l, nil
 }
 
+// Forget forgets the last co-signed checkpoint in a store. Whoever was restored
+// under a new key for the log does so: the old key's checkpoint could not be
+// verified. That the entries are those which were seen before is then for the
+// owners to say, who confirm the restore.
+func Forget(tx *store.Tx) error {
+	if _, ok := tx.Get(bucketHead, keyWitnessed); !ok {
+		return nil
+	}
+	return tx.Delete(bucketHead, keyWitnessed)
+}
+
 // Origin is the log's name in its checkpoints.
 func (l *Log) Origin() string { return l.opts.Signer.Name() }
 

@@ -93,6 +93,12 @@ func (i Item) Owner() Name {
 	return Name(owner)
 }
 
+// Name is its name among the owner's.
+func (i Item) Name() Name {
+	_, name, _ := strings.Cut(string(i), "/")
+	return Name(name)
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (i Item) MarshalText() ([]byte, error) { return []byte(i), nil }
 

@@ -63,8 +63,8 @@ func (v *Vault) Restored(tx *store.Tx) (*RestoredState, error) {
 	return &s, nil
 }
 
-// newest is the size of the latest log that any owner saw.
-func (s *RestoredState) newest() int64 {
+// Newest is the size of the latest log that any owner saw.
+func (s *RestoredState) Newest() int64 {
 	newest := s.Checkpoint.Size
 	for _, c := range s.Confirmations {
 		newest = max(newest, c.Seen.Size)
@@ -76,7 +76,7 @@ func (s *RestoredState) newest() int64 {
 // what another owner saw.
 func (s *RestoredState) Waiting() []string {
 	var waiting []string
-	newest := s.newest()
+	newest := s.Newest()
 	for _, owner := range s.Owners {
 		c, ok := s.Confirmations[owner]
 		if !ok || newest > s.Checkpoint.Size && c.AcceptLossUpTo < newest {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault/protector"
 	"cloister/trust/secret"
 )
 
@@ -32,6 +33,21 @@ func (v *Vault) RotateRoot(ctx context.Context, st *store.Store) error {
 	v.mu.Unlock()
 	old.key.Zero() // next has a copy
 	return v.finishRotation(ctx, st)
+}
+
+// Reseal puts the root key under another protector, or under the same one after
+// its owners changed.
+func (v *Vault) Reseal(ctx context.Context, p protector.Protector) error {
+	v.rotation.Lock()
+	defer v.rotation.Unlock()
+	next := *v.current()
+	if err := next.Reseal(ctx, p); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.root = &next
+	return nil
 }
 
 func (v *Vault) current() *Root {

@@ -107,6 +107,29 @@ func (p *OwnersSeal) SetOwners(owners []OwnerRecipients) error {
 	return nil
 }
 
+// SetDeliver says where Seal delivers shares to, for who makes the protector
+// before there is a store.
+func (p *OwnersSeal) SetDeliver(deliver func(context.Context, []Delivery) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deliver = deliver
+}
+
+// Sets are the sets of shares that the root key is sealed with, by owner, or
+// none if nothing was sealed or opened yet.
+func (p *OwnersSeal) Sets() []shares.Set {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sealed == nil {
+		return nil
+	}
+	all := make([]shares.Set, len(p.sealed.Owners))
+	for i, o := range p.sealed.Owners {
+		all[i] = o.Set
+	}
+	return all
+}
+
 // Name implements Protector.
 func (*OwnersSeal) Name() string { return "owners" }
 
