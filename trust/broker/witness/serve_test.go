@@ -64,16 +64,16 @@ func TestServer(t *testing.T) {
 		t.Errorf("metrics:\n%s", metrics.String())
 	}
 	// One connection is the client's, a second may be, and a third is closed.
-	var both []net.Conn
-	for range 2 {
+	connect := func() net.Conn {
+		t.Helper()
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		both = append(both, c)
+		return c
 	}
-	last := both[1]
+	second, last := connect(), connect()
+	defer last.Close()
 	if err := last.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestServer(t *testing.T) {
 		t.Errorf("a connection too many is open: %v", err)
 	}
 	// The end would wait for it to ask something.
-	both[0].Close()
+	second.Close()
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
