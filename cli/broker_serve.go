@@ -189,6 +189,9 @@ func (f *brokerServeFlags) config(ctx context.Context, a *app, producer attest.P
 	if errors.Is(err, protector.ErrWaiting) {
 		c.Root, err = f.waitForOwners(ctx, a, producer, c.Options.Unlock, o)
 	}
+	if other := (*vault.ProtectorError)(nil); errors.As(err, &other) && other.Have == protector.PendingName {
+		return nil, inputError(fmt.Sprintf("remove %s and start anew; nothing was in it", f.dir), "the broker ended before its owners had named who unlocks it")
+	}
 	if !errors.Is(err, vault.ErrNoRoot) {
 		_, begun := os.Lstat(filepath.Join(f.dir, firstStart))
 		c.Create = begun == nil

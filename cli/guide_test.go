@@ -25,14 +25,21 @@ func TestBrokerGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	var script strings.Builder
-	script.WriteString("set -eu -o pipefail\n")
+	address := brokerAddress()
+	host, port, _ := strings.Cut(address, ":")
+	// A slow machine takes longer to open the root key than a reader waits.
+	fmt.Fprintf(&script, `set -eu -o pipefail
+serves() {
+    until (exec 9<>/dev/tcp/%s/%s) 2>/dev/null; do kill -0 $! && sleep 0.1; done
+}
+`, host, port)
+	background := regexp.MustCompile(`(?m) &$`)
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
 	if len(blocks) < 20 {
 		t.Fatalf("the guide has %d blocks of commands", len(blocks))
 	}
-	address := brokerAddress()
 	for i, b := range blocks {
-		fmt.Fprintf(&script, "echo '# block %d' >&2\n%s", i+1, strings.ReplaceAll(b[1], "127.0.0.1:7443", address))
+		fmt.Fprintf(&script, "echo '# block %d' >&2\n%s", i+1, background.ReplaceAllString(strings.ReplaceAll(b[1], "127.0.0.1:7443", address), " &\nserves"))
 	}
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

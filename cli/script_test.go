@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -34,6 +36,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"machines": machines,
+			"serves":   serves,
 		},
 	})
 }
@@ -46,6 +49,25 @@ var brokers atomic.Uint32
 func brokerAddress() string {
 	n := brokers.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d:7443", 1+os.Getpid()>>8%250, os.Getpid()%256, 1+n%250)
+}
+
+// serves is a script command: it waits until the broker, which runs in the
+// background, takes connections. A slow machine takes long to open its root key.
+func serves(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: serves")
+	}
+	address := ts.Getenv("BROKER")
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
+		if err == nil {
+			ts.Check(c.Close())
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%v", err)
+		}
+	}
 }
 
 // exits is a script command: "exits CODE program arguments…" runs the program

@@ -49,6 +49,22 @@ type lockServer struct {
 	root *vault.Root
 	err  error
 	done chan struct{}
+
+	closed chan struct{} // once no more connections are taken
+}
+
+// closing tells when a listener was closed.
+type closing struct {
+	net.Listener
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close implements net.Listener.
+func (c *closing) Close() error {
+	err := c.Listener.Close()
+	c.once.Do(func() { close(c.closed) })
+	return err
 }
 
 // UnlockRequest gives an owner's share. It says which owner speaks; that the
@@ -85,6 +101,7 @@ func (l *Lock) Serve(ctx context.Context, listener net.Listener) (*vault.Root, e
 		s.refused(w, r, "path", refuse(CodeLocked, "the broker waits for its owners to unlock it"))
 	})
 	mux.Handle("/", s.limited(api))
+	listener = &closing{Listener: listener, closed: s.closed}
 	go func() { served <- s.serve(serving, listener, s.TLS(), s.identified(mux, nil)) }()
 	select {
 	case <-s.done:
@@ -130,7 +147,7 @@ func (l *Lock) server() (*lockServer, error) {
 		return nil, err
 	}
 	return &lockServer{
-		Server: s, lock: l, done: make(chan struct{}),
+		Server: s, lock: l, done: make(chan struct{}), closed: make(chan struct{}),
 		info: Info{Broker: l.Broker, HPKE: s.hpke.PublicKey().Bytes(), TLSKey: s.tlsKey, Locked: true},
 	}, nil
 }
@@ -165,10 +182,15 @@ func (s *lockServer) handleUnlock(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "unlock", err)
 		return
 	}
-	s.answer(w, http.StatusOK, a)
 	if a.Open {
 		close(s.done) // once: it is open once
+		// Whoever is told that it is open no longer finds the one that was locked.
+		select {
+		case <-s.closed:
+		case <-r.Context().Done():
+		}
 	}
+	s.answer(w, http.StatusOK, a)
 }
 
 // give takes a share and tries to open the root key.

@@ -83,6 +83,13 @@ var (
 	ErrTampered = errors.New("changed or damaged")
 )
 
+// ProtectorError says that a root key is under another protector.
+type ProtectorError struct{ Have, Want string }
+
+func (e *ProtectorError) Error() string {
+	return fmt.Sprintf("it is protected by %.40q, not by %q", e.Have, e.Want)
+}
+
 // CreateRoot makes a root key at first start. It fails if the file is there.
 func CreateRoot(ctx context.Context, o RootOptions) (*Root, error) {
 	key, err := secret.Random(o.Random, rootSize)
@@ -197,7 +204,7 @@ func (r *Root) open(ctx context.Context) error {
 		return fmt.Errorf("it is of broker %.80q, not %.80q", r.file.Broker, o.Broker)
 	}
 	if r.file.Protector != o.Protector.Name() {
-		return fmt.Errorf("it is protected by %.40q, not by %q", r.file.Protector, o.Protector.Name())
+		return &ProtectorError{Have: r.file.Protector, Want: o.Protector.Name()}
 	}
 	key, err := o.Protector.Unseal(ctx, r.file.Sealed, r.associated(o.Protector))
 	if err != nil {

@@ -64,21 +64,24 @@ func TestServer(t *testing.T) {
 		t.Errorf("metrics:\n%s", metrics.String())
 	}
 	// One connection is the client's, a second may be, and a third is closed.
-	var last net.Conn
-	for range 2 {
+	connect := func() net.Conn {
+		t.Helper()
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		last = c
+		return c
 	}
+	second, last := connect(), connect()
+	defer last.Close()
 	if err := last.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := last.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a connection too many is open: %v", err)
 	}
+	// The end would wait for it to ask something.
+	second.Close()
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
