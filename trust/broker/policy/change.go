@@ -31,9 +31,9 @@ func Compare(old, next *Policy) (*Change, error) {
 	if err := c.follows(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	before := c.before()
+	classes := newClassifier(c.before(), next)
 	for _, d := range document.Diff(old, next) {
-		c.Lines = append(c.Lines, classify(&d, before, next))
+		c.Lines = append(c.Lines, classes.line(&d))
 	}
 	return c, nil
 }

@@ -3,7 +3,9 @@ package policy
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"flag"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -298,6 +300,25 @@ func TestKeyOfTwoOwners(t *testing.T) {
 	t.Parallel()
 	text := strings.ReplaceAll(fullText(t), key(t, "c").Public().String(), key(t, "b").Public().String())
 	if _, err := Parse("policy.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "each key counts once") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestWitnessUnderTwoNames: a co-signature does not cover the name, so that one
+// key of two names would be a majority of three.
+func TestWitnessUnderTwoNames(t *testing.T) {
+	t.Parallel()
+	p := full(t)
+	_, rest, _ := strings.Cut(string(p.Witnesses.Keys["witness-a"].Key), "+")
+	_, encoded, _ := strings.Cut(rest, "+")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "another.example"
+	sum := sha256.Sum256(append([]byte(name+"\n"), raw...))
+	text := strings.Replace(fullText(t), string(p.Witnesses.Keys["witness-b"].Key), fmt.Sprintf("%s+%x+%s", name, sum[:4], encoded), 1)
+	if _, err := Parse("policy.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "witnesses.keys[witness-b]: has the key of witness-a") {
 		t.Errorf("error is %v", err)
 	}
 }

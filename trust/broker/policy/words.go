@@ -229,6 +229,13 @@ func (k *WitnessKey) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// encoded is the key itself, in the one base64 that UnmarshalText accepts.
+func (k WitnessKey) encoded() string {
+	_, rest, _ := strings.Cut(string(k), "+")
+	_, key, _ := strings.Cut(rest, "+")
+	return key
+}
+
 // Form implements document.Text.
 func (WitnessKey) Form() document.Form {
 	return document.Form{
