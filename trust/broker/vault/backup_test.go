@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"filippo.io/age"
@@ -444,6 +445,48 @@ func TestBackupRefuses(t *testing.T) {
 	} {
 		if _, err := b.v.Backup(c.ctx, b.st, c.w, c.o); err == nil {
 			t.Errorf("%s: is made", name)
+		}
+	}
+}
+
+// TestBackupWhileTheRootChanges: root file and store of a backup are of one
+// moment, whenever it is made.
+func TestBackupWhileTheRootChanges(t *testing.T) {
+	t.Parallel()
+	ids, recipients := testIdentities(t, 1)
+	p := newFixed(t)
+	b := start(t, t.TempDir(), p)
+	b.addOwner("a")
+	_, info := b.newKey("a", "rows")
+	if _, err := b.nextRoot(); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	b = start(t, b.dir, p)
+	stop := make(chan struct{})
+	var changes sync.WaitGroup
+	changes.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := b.v.RotateRoot(context.Background(), b.st); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	defer changes.Wait()
+	defer close(stop)
+	for range 10 {
+		var out bytes.Buffer
+		key := makeBackup(t, b, &out, recipients)
+		restored := restoreTo(t, out.Bytes(), p, key, ids...)
+		restored.confirm("a", Confirmation{Seen: newTestLog(backupSize).checkpoint(backupSize)}, nil)
+		if restored.key(info.Ref).Len() == 0 {
+			t.Error("no key")
 		}
 	}
 }

@@ -2,15 +2,58 @@ package vault
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"cloister/trust/broker/store"
 	"cloister/trust/secret"
 )
 
+// rotationRecord is what the store knows of a change of the root key.
+//
+// After an owner was removed the root key has to change: copies of the store from
+// before hold that owner's sub-root under the old one. While it changes, the root
+// file holds both, and whoever put back such a copy beside that file would have
+// the sub-root wrapped under the new root, which other owners can have handed
+// over to a program of theirs. So the store is marked before the file is written,
+// and only a store with the mark, in which the owner is no more, is taken over
+// to the new root.
+type rotationRecord struct {
+	Format int `json:"format"`
+	// Due says that an owner was removed since the last change began.
+	Due bool `json:"due,omitempty"`
+	// Marks are those of changes that were begun; several, if the root file of
+	// one could not be written.
+	Marks []string `json:"marks,omitempty"`
+}
+
+const keyRotation = "rotation"
+
+// mostMarks is how many changes may fail before one has to succeed.
+const mostMarks = 64
+
+func rotation(tx *store.Tx) (*rotationRecord, error) {
+	r := &rotationRecord{Format: format}
+	if _, err := get(tx, bucketVault, keyRotation, r); err != nil {
+		return nil, err
+	}
+	if r.Format != format {
+		return nil, fmt.Errorf("change of the root key: format %d is not known to this version", r.Format)
+	}
+	return r, nil
+}
+
+func (r *rotationRecord) put(tx *store.Tx) error {
+	if !r.Due && len(r.Marks) == 0 {
+		return tx.Delete(bucketVault, keyRotation)
+	}
+	return put(tx, bucketVault, keyRotation, r)
+}
+
 // RotateRoot replaces the root key. Owners' sub-roots and the broker's own
 // secrets are wrapped anew; owners' keys stay as they are. It can be killed at
-// any moment: the root file keeps the old root, wrapped under the new, until the
-// store is done, and Open goes on from there.
+// any moment: the root file keeps the old root until the store is done, and Open
+// goes on from there.
 //
 // After an owner was removed it makes copies of the old store useless for
 // everyone who does not also have a copy of the old root file and what opens it.
@@ -22,7 +65,11 @@ func (v *Vault) RotateRoot(ctx context.Context, st *store.Store) error {
 			return err
 		}
 	}
-	next, err := v.nextRoot(ctx)
+	mark, err := v.mark(ctx, st)
+	if err != nil {
+		return err
+	}
+	next, err := v.nextRoot(ctx, mark)
 	if err != nil {
 		return err
 	}
@@ -34,14 +81,33 @@ func (v *Vault) RotateRoot(ctx context.Context, st *store.Store) error {
 	return v.finishRotation(ctx, st)
 }
 
+// mark marks the store as one that is taken over to the next root.
+func (v *Vault) mark(ctx context.Context, st *store.Store) (string, error) {
+	mark, err := newID(v.options.Random)
+	if err != nil {
+		return "", err
+	}
+	return mark, st.Update(ctx, func(tx *store.Tx) error {
+		r, err := rotation(tx)
+		if err != nil {
+			return err
+		}
+		if len(r.Marks) >= mostMarks {
+			return fmt.Errorf("the root key could not be changed %d times: start the broker again", len(r.Marks))
+		}
+		r.Due, r.Marks = false, append(r.Marks, mark)
+		return r.put(tx)
+	})
+}
+
 func (v *Vault) current() *Root {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.root
 }
 
-// nextRoot writes a root file with a new key and the present one under it.
-func (v *Vault) nextRoot(ctx context.Context) (*Root, error) {
+// nextRoot writes a root file with a new key beside the present one.
+func (v *Vault) nextRoot(ctx context.Context, mark string) (*Root, error) {
 	old := v.current()
 	key, err := secret.Random(v.options.Random, rootSize)
 	if err != nil {
@@ -52,21 +118,23 @@ func (v *Vault) nextRoot(ctx context.Context) (*Root, error) {
 		return nil, err
 	}
 	next := &Root{options: old.options, key: key, previous: old.key.Clone()}
-	next.file = rootFile{Format: format, Broker: old.file.Broker, ID: id, Created: v.now()}
+	next.file = rootFile{
+		Format: format, Broker: old.file.Broker, ID: id, Created: v.now(),
+		Previous: &previousRoot{ID: old.file.ID, Mark: mark},
+	}
 	storeKey, err := unwrap(old.key, old.storeKeyLabel(), old.file.StoreKey)
+	if err == nil {
+		next.file.StoreKey, err = wrap(key, next.storeKeyLabel(), storeKey)
+		storeKey.Zero()
+	}
+	if err == nil {
+		err = next.seal(ctx, old.options.Protector)
+	}
 	if err != nil {
+		next.Zero()
 		return nil, err
 	}
-	defer storeKey.Zero()
-	if next.file.StoreKey, err = wrap(key, next.storeKeyLabel(), storeKey); err != nil {
-		return nil, err
-	}
-	wrapped, err := wrap(key, next.previousLabel(old.file.ID), old.key)
-	if err != nil {
-		return nil, err
-	}
-	next.file.Previous = &previousRoot{ID: old.file.ID, Wrapped: wrapped}
-	return next, next.seal(ctx, old.options.Protector)
+	return next, nil
 }
 
 // finishRotation wraps under the root what is still under the previous one, and
@@ -74,6 +142,9 @@ func (v *Vault) nextRoot(ctx context.Context) (*Root, error) {
 func (v *Vault) finishRotation(ctx context.Context, st *store.Store) error {
 	root := v.current()
 	err := st.Update(ctx, func(tx *store.Tx) error {
+		if err := v.admit(tx, root); err != nil {
+			return err
+		}
 		if err := v.rewrapOwners(tx, root); err != nil {
 			return err
 		}
@@ -95,6 +166,24 @@ func (v *Vault) finishRotation(ctx context.Context, st *store.Store) error {
 	root.previous.Zero()
 	root.file = file
 	return nil
+}
+
+// admit refuses a store from before the change of the root key began, and
+// otherwise takes its marks away.
+func (v *Vault) admit(tx *store.Tx, root *Root) error {
+	var id identity
+	if _, err := get(tx, bucketVault, keyIdentity, &id); err != nil {
+		return err
+	}
+	r, err := rotation(tx)
+	if err != nil {
+		return err
+	}
+	if id.Root != root.file.ID && !slices.Contains(r.Marks, root.file.Previous.Mark) {
+		return fmt.Errorf("the store is older than the root file, which replaces the root key: %w", ErrTampered)
+	}
+	r.Marks = nil
+	return r.put(tx)
 }
 
 // rewrap puts under the root what is under the previous one.
