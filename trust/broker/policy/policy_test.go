@@ -317,9 +317,15 @@ func TestWitnessUnderTwoNames(t *testing.T) {
 	}
 	const name = "another.example"
 	sum := sha256.Sum256(append([]byte(name+"\n"), raw...))
-	text := strings.Replace(fullText(t), string(p.Witnesses.Keys["witness-b"].Key), fmt.Sprintf("%s+%x+%s", name, sum[:4], encoded), 1)
-	if _, err := Parse("policy.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "witnesses.keys[witness-b]: has the key of witness-a") {
-		t.Errorf("error is %v", err)
+	for key, want := range map[string]string{
+		fmt.Sprintf("%s+%x+%s", name, sum[:4], encoded):                                   "witnesses.keys[witness-b]: has the key of witness-a",
+		fmt.Sprintf("%s+%x+%s\\n%s", name, sum[:4], encoded[:8], encoded[8:]):             "is no witness key",
+		strings.Replace(string(p.Witnesses.Keys["witness-a"].Key), encoded, `\r`+encoded, 1): "is no witness key",
+	} {
+		text := strings.Replace(fullText(t), string(p.Witnesses.Keys["witness-b"].Key), `"`+key+`"`, 1)
+		if _, err := Parse("policy.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v", key, err)
+		}
 	}
 }
 

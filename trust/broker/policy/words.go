@@ -220,7 +220,7 @@ func (k *WitnessKey) UnmarshalText(text []byte) error {
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	sum := sha256.Sum256(append([]byte(name+"\n"), key...))
 	switch {
-	case err != nil, len(key) != 33, key[0] != cosignature, id != hex.EncodeToString(sum[:4]), name == "", len(name) > 128,
+	case err != nil, len(key) != 33, base64.StdEncoding.EncodeToString(key) != encoded, key[0] != cosignature, id != hex.EncodeToString(sum[:4]), name == "", len(name) > 128,
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_/") != "":
 		return fmt.Errorf("%s is no witness key: wanted is NAME+HASH+KEY of an Ed25519 cosigner, as cloister broker witness prints it",
 			document.Quote(shorten(string(text))))
