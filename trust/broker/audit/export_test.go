@@ -75,6 +75,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			change{fmt.Sprintf("entry %d cut", i), slices.Delete(slices.Clone(lines), i, i+1), int64(i)},
 			change{fmt.Sprintf("cut from entry %d on", i), lines[:i], int64(i)},
 			change{fmt.Sprintf("entry put in before %d", i), slices.Insert(slices.Clone(lines), i, "{}\n"), int64(i)},
+			change{fmt.Sprintf("entry %d with a carriage return", i), slices.Concat(lines[:i], []string{strings.Replace(lines[i], "\n", "\r\n", 1)}, lines[i+1:]), int64(i)},
 			change{fmt.Sprintf("entry %d twice", i), slices.Insert(slices.Clone(lines), i, lines[i]), int64(i + 1)},
 		)
 		for j := range i {
