@@ -102,6 +102,9 @@ func (i *Issuer) issue(tx *store.Tx, r *Request) (*x509.Certificate, error) {
 	if _, taken := tx.Get(bucketIssued, serialKey(serial)); taken {
 		return nil, errors.New("issuer: the random source gave a serial number twice")
 	}
+	if err := i.forget(tx, serialKey(serial), now); err != nil {
+		return nil, err
+	}
 	cert, err := i.sign(serial, now, until, names, csr)
 	if err != nil {
 		return nil, err

@@ -71,6 +71,35 @@ func (b *broker) crl() *x509.RevocationList {
 	return list
 }
 
+// TestExpiredAreForgotten renews for weeks under one policy: what is kept does not
+// grow for ever.
+func TestExpiredAreForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := newProgram(t, elliptic.P256(), nameA)
+	const hours = 400
+	revoked := 0
+	for hour := range hours {
+		b.now = begin.Add(time.Duration(hour) * time.Hour)
+		cert := b.mustIssue(p)
+		if hour < 10 {
+			revoked += len(b.revoke(func(r *Issued) bool { return r.Serial == serialKey(cert.SerialNumber) }))
+		}
+	}
+	for range 40 { // all at one moment, so that nothing else expires
+		b.mustIssue(p)
+	}
+	b.do(func(tx *store.Tx) error {
+		if n := tx.Len(bucketIssued); n < 40+25 || n > 40+25+40 {
+			t.Errorf("%d records are left of %d", n, hours+40)
+		}
+		if n := tx.Len(bucketRevoked); n > 5 || revoked != 10 {
+			t.Errorf("%d of %d revocations are left", n, revoked)
+		}
+		return nil
+	})
+}
+
 // TestRevoke changes the policy, and follows the list until what was revoked is
 // long past.
 func TestRevoke(t *testing.T) {
