@@ -293,6 +293,10 @@ func (f *rootFile) write(path string) error {
 		return err
 	}
 	defer out.Abort()
+	// Whoever reads it can try passphrases.
+	if err := out.Chmod(0o600); err != nil {
+		return err
+	}
 	if _, err := out.Write(append(text, '\n')); err != nil {
 		return err
 	}

@@ -58,6 +58,24 @@ func passphrase(tb testing.TB) protector.Protector {
 	return p
 }
 
+// TestRootFileIsPrivate: whoever reads a root file can try passphrases on it.
+func TestRootFileIsPrivate(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), newFixed(t))
+	for range 2 {
+		info, err := os.Stat(b.options().Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("its mode is %v", info.Mode())
+		}
+		if err := b.v.RotateRoot(t.Context(), b.st); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRootFileChanged changes every byte of the root file: it never opens to
 // another root key or store key.
 func TestRootFileChanged(t *testing.T) {
