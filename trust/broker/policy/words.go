@@ -180,7 +180,7 @@ func (r *GuestRoot) UnmarshalText(text []byte) error {
 
 // Form implements document.Text.
 func (GuestRoot) Form() document.Form {
-	return document.Form{Name: "root", Pattern: "^(initrd|verity:[0-9a-f]{64}|verity:[0-9a-f]{128})$", Example: "initrd"}
+	return document.Form{Name: "root file system", Pattern: "^(initrd|verity:[0-9a-f]{64}|verity:[0-9a-f]{128})$", Example: "initrd"}
 }
 
 // CommandLine is the command line of a guest's kernel.
