@@ -20,9 +20,9 @@ type inner struct {
 
 type word string
 
-func (w word) MarshalText() ([]byte, error)        { return []byte(w), nil }
-func (w *word) UnmarshalText(text []byte) error    { *w = word(text); return nil }
-func (word) Form() document.Form                   { return document.Form{Name: "word"} }
+func (w word) MarshalText() ([]byte, error)     { return []byte(w), nil }
+func (w *word) UnmarshalText(text []byte) error { *w = word(text); return nil }
+func (word) Form() document.Form                { return document.Form{Name: "word"} }
 
 // TestCostOfReading reads the texts that are said to keep readers of YAML busy,
 // as large as they may be.

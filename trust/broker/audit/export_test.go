@@ -271,3 +271,24 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCheckpoint reads anything as a checkpoint. There is one text of each but for
+// the lines that a log may add.
+func FuzzCheckpoint(f *testing.F) {
+	f.Add("log\n3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n")
+	f.Add("log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nmore\n\n— log AAAA\n")
+	f.Add("log\n3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseCheckpoint(text)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(text+"\n", c.Text()) {
+			t.Errorf("%q is written as %q", text, c.Text())
+		}
+		again, err := ParseCheckpoint(c.Text())
+		if err != nil || *again != *c {
+			t.Errorf("%q is read as %v, %v", c.Text(), again, err)
+		}
+	})
+}

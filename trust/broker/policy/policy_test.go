@@ -318,8 +318,8 @@ func TestWitnessUnderTwoNames(t *testing.T) {
 	const name = "another.example"
 	sum := sha256.Sum256(append([]byte(name+"\n"), raw...))
 	for key, want := range map[string]string{
-		fmt.Sprintf("%s+%x+%s", name, sum[:4], encoded):                                   "witnesses.keys[witness-b]: has the key of witness-a",
-		fmt.Sprintf("%s+%x+%s\\n%s", name, sum[:4], encoded[:8], encoded[8:]):             "is no witness key",
+		fmt.Sprintf("%s+%x+%s", name, sum[:4], encoded):                                      "witnesses.keys[witness-b]: has the key of witness-a",
+		fmt.Sprintf("%s+%x+%s\\n%s", name, sum[:4], encoded[:8], encoded[8:]):                "is no witness key",
 		strings.Replace(string(p.Witnesses.Keys["witness-a"].Key), encoded, `\r`+encoded, 1): "is no witness key",
 	} {
 		text := strings.Replace(fullText(t), string(p.Witnesses.Keys["witness-b"].Key), `"`+key+`"`, 1)

@@ -461,7 +461,9 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	fail(func(tx *store.Tx) error { _, err := b.v.OwnRandom(tx, "hpke", 7); return err })
 	fail(func(tx *store.Tx) error { return b.v.Register(tx, testEntry(KeyInfo{Ref: info.Ref}, "content")) })
 	note(b.keyError(Ref{"a", "none", 1}))
-	b.do(func(tx *store.Tx) error { return tx.Put(bucketKeys, info.Ref.String(), []byte(`{"format":1,"wrapped":"AAAA"}`)) })
+	b.do(func(tx *store.Tx) error {
+		return tx.Put(bucketKeys, info.Ref.String(), []byte(`{"format":1,"wrapped":"AAAA"}`))
+	})
 	note(b.keyError(info.Ref))
 	b.stop()
 	o := b.options()

@@ -183,6 +183,10 @@ func (w *Witness) advance(ctx context.Context, r *request, c *audit.Checkpoint) 
 			}
 		}
 		if r.oldSize != before.Size {
+			if r.oldSize > before.Size {
+				w.log.Warn("a log says that more of it was co-signed here than is known: was this witness put back from an older copy?",
+					"origin", c.Origin, "latest_size", before.Size, "log_says", r.oldSize)
+			}
 			return &answer{status: http.StatusConflict, size: before.Size, reason: "another size is the latest"}
 		}
 		if err := follows(r, before, c); err != nil {
