@@ -17,13 +17,13 @@ func TestCostOfLargeChanges(t *testing.T) {
 		"keys of one workload": func(p *Policy) {
 			keys := p.Workloads["laptop"].Keys
 			for i := range many {
-				keys[NewItem("lab", Name(fmt.Sprint("x", i)))] = []Versions{{1, 1}}
+				keys[Item(fmt.Sprint("lab/x", i))] = []Versions{{1, 1}}
 			}
 		},
 		"keys of a new workload": func(p *Policy) {
 			p.Workloads["new"] = clone(p).Workloads["laptop"]
 			for i := range many {
-				p.Workloads["new"].Keys[NewItem("lab", Name(fmt.Sprint("x", i)))] = []Versions{{1, 1}}
+				p.Workloads["new"].Keys[Item(fmt.Sprint("lab/x", i))] = []Versions{{1, 1}}
 			}
 		},
 		"versions of one key": func(p *Policy) {

@@ -85,9 +85,6 @@ func (Name) Form() document.Form {
 // Item names what an owner has, a data set or a secret, as OWNER/NAME.
 type Item string
 
-// NewItem is the item of an owner.
-func NewItem(owner, name Name) Item { return Item(string(owner) + "/" + string(name)) }
-
 // Owner is whose it is.
 func (i Item) Owner() Name {
 	owner, _, _ := strings.Cut(string(i), "/")
