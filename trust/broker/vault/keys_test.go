@@ -95,7 +95,7 @@ func TestDestroy(t *testing.T) {
 }
 
 // TestErasure removes an owner and looks for what the owner's wrapped sub-root
-// and keys were in the store's files, opened with the store's key.
+// and keys were in what the store then has, and tries the new root key on them.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir(), newFixed(t))
@@ -130,6 +130,67 @@ func TestErasure(t *testing.T) {
 	}
 	if _, err := b.v.unwrapRoot(owner.Root, b.v.subRootLabel("a", owner.ID), owner.Wrapped); !errors.Is(err, ErrRotated) {
 		t.Errorf("the new root opens what was under the old: %v", err)
+	}
+}
+
+// TestErasureOfFiles destroys a version, and removes an owner, in a store whose
+// files can be read, and looks for the wrapped keys in them: they are there until
+// the store is compacted, and not after it.
+func TestErasureOfFiles(t *testing.T) {
+	t.Parallel()
+	b := &place{t: t, dir: t.TempDir(), p: newFixed(t)}
+	var err error
+	if b.root, err = CreateRoot(t.Context(), b.options()); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(b.dir, "store")
+	if b.st, err = store.Open(dir, store.Options{Create: true}); err != nil { // not sealed
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.st.Close() })
+	if b.v, err = Open(t.Context(), b.st, b.root, Options{Now: testNow}); err != nil {
+		t.Fatal(err)
+	}
+	b.addOwner("a", "b")
+	_, version := b.newKey("a", "rows")
+	_, removed := b.newKey("b", "rows")
+	records := map[string][]byte{}
+	for name, value := range b.dump() {
+		switch name {
+		case bucketKeys + "\x00" + version.Ref.String(), bucketKeys + "\x00" + removed.Ref.String(), bucketOwners + "\x00b":
+			records[name] = value
+		}
+	}
+	found := func() (n int) {
+		files, err := filepath.Glob(filepath.Join(dir, "*-*"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files: %v", err)
+		}
+		for _, value := range records {
+			for _, name := range files {
+				content, err := os.ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += bytes.Count(content, value)
+			}
+		}
+		return n
+	}
+	b.do(func(tx *store.Tx) error {
+		if err := b.v.DestroyKey(tx, version.Ref); err != nil {
+			return err
+		}
+		return b.v.RemoveOwner(tx, "b")
+	})
+	if n := found(); n != 3 || len(records) != 3 {
+		t.Errorf("%d of %d records are in the files before the store is compacted", n, len(records))
+	}
+	if err := b.st.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := found(); n != 0 {
+		t.Errorf("%d records are in the files after the store was compacted", n)
 	}
 }
 
