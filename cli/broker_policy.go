@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -13,7 +12,9 @@ import (
 
 	"cloister/trust/approval"
 	"cloister/trust/broker/policy"
+	"cloister/trust/broker/vault/protector"
 	"cloister/trust/document"
+	"cloister/trust/secret"
 )
 
 const brokerPolicyLong = `A policy says who owns which keys, which measured programs may get them, and how
@@ -261,32 +262,26 @@ func readPrivateKey(path string, descriptor int) (*approval.PrivateKey, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	text, err := io.ReadAll(io.LimitReader(f, maxBytes))
+	text, err := secret.Read(f, maxBytes)
 	if err != nil {
-		return nil, err
+		return nil, inputError("", "%s: %w", path, err)
 	}
-	key, err := approval.ParsePrivateKey(text, nil)
-	if errors.Is(err, approval.ErrPassphrase) && descriptor >= 0 {
-		from := os.NewFile(uintptr(descriptor), "passphrase")
-		if from == nil {
-			return nil, inputError("", "--passphrase-fd=%d is no open file", descriptor)
-		}
-		defer from.Close() //nolint:errcheck // it was only read
-		passphrase, err := io.ReadAll(io.LimitReader(from, maxBytes))
+	defer text.Zero()
+	key, err := approval.ParsePrivateKey(text.Expose(), nil)
+	switch {
+	case errors.Is(err, approval.ErrPassphrase) && descriptor < 0:
+		return nil, inputError("--passphrase-fd=N reads it", "%s: %w", path, err)
+	case errors.Is(err, approval.ErrPassphrase):
+		passphrase, err := protector.ReadPassphrase(descriptor)
 		if err != nil {
 			return nil, inputError("", "--passphrase-fd=%d: %w", descriptor, err)
 		}
-		key, err := approval.ParsePrivateKey(text, []byte(strings.TrimRight(string(passphrase), "\r\n")))
-		clear(passphrase)
-		if err != nil {
+		defer passphrase.Zero()
+		if key, err = approval.ParsePrivateKey(text.Expose(), passphrase.Expose()); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		return key, nil
-	}
-	if errors.Is(err, approval.ErrPassphrase) {
-		return nil, inputError("--passphrase-fd=N reads it", "%s: %w", path, err)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil

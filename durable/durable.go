@@ -112,6 +112,23 @@ func WriteFile(path string, write func(io.Writer) error) error {
 // Name is the path that was given to Create.
 func (f *File) Name() string { return f.path }
 
+// Chmod sets the permission bits of the new version, which are otherwise those of
+// the old one or, for a new file, what the umask leaves of 0666.
+func (f *File) Chmod(mode fs.FileMode) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.usable(); err != nil {
+		return err
+	}
+	if f.temp == "" {
+		return nil
+	}
+	if err := f.f.Chmod(mode); err != nil {
+		f.err = failure("change the mode of", f.path, err)
+	}
+	return f.err
+}
+
 // Write appends to the new version. After a failure every later call, and
 // Commit, returns the same error, which is an *fs.PathError about the path
 // given to Create.

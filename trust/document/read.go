@@ -197,18 +197,36 @@ func (r *reader) checkText(data []byte) bool {
 	return true
 }
 
-// hidden reports characters that are not seen, or that change how others are
-// seen: controls, line separators, and those of Unicode's annex 9.
+// unseen are the characters that are not seen, or that change how others are
+// seen: controls, line separators, those of Unicode's annex 9, and what the
+// property Default_Ignorable_Code_Point has, some of which pass for letters. The
+// list is written out, so that what is refused does not depend on a version of
+// Unicode.
+var unseen = [][2]rune{
+	{0x00, 0x1f},
+	{0x7f, 0x9f},
+	{0xad, 0xad},
+	{0x34f, 0x34f},
+	{0x61c, 0x61c},
+	{0x115f, 0x1160},
+	{0x17b4, 0x17b5},
+	{0x180b, 0x180f},
+	{0x200b, 0x200f},
+	{0x2028, 0x202e},
+	{0x2060, 0x206f},
+	{0x3164, 0x3164},
+	{0xfe00, 0xfe0f},
+	{0xfeff, 0xfeff},
+	{0xffa0, 0xffa0},
+	{0xfff0, 0xfffb},
+	{0x1bca0, 0x1bca3},
+	{0x1d173, 0x1d17a},
+	{0xe0000, 0xe0fff},
+}
+
+// hidden reports whether a character is one of them.
 func hidden(c rune) bool {
-	switch {
-	case c < ' ' && c != '\n', c >= 0x7f && c <= 0x9f:
-		return true
-	case c == 0x61c, c == 0x180e, c >= 0x200b && c <= 0x200f, c >= 0x2028 && c <= 0x202e, c >= 0x2060 && c <= 0x206f, c == 0xfeff:
-		return true
-	case c == 0xad, c >= 0xfff9 && c <= 0xfffb, c >= 0xe0000 && c <= 0xe0fff:
-		return true
-	}
-	return false
+	return c < ' ' || c > '~' && slices.ContainsFunc(unseen, func(r [2]rune) bool { return r[0] <= c && c <= r[1] })
 }
 
 // ordinary refuses the parts of YAML that let a text mean what it does not seem

@@ -75,11 +75,11 @@ func Parse(armored []byte) (*Signature, error) {
 	if err != nil {
 		return nil, fmt.Errorf("an SSH signature whose body is not base64: %w", err)
 	}
-	return ParseBlob(blob)
+	return parseBlob(blob)
 }
 
-// ParseBlob reads a signature without armor.
-func ParseBlob(blob []byte) (*Signature, error) {
+// parseBlob reads a signature without armor.
+func parseBlob(blob []byte) (*Signature, error) {
 	rest, ok := bytes.CutPrefix(blob, []byte(magic))
 	switch {
 	case !ok:
@@ -114,14 +114,14 @@ func ParseBlob(blob []byte) (*Signature, error) {
 	s := &Signature{Key: key, Namespace: w.Namespace, Hash: w.Hash, Signature: &sig}
 	// One signature has one form: what the format ignores (the reserved field)
 	// and what its reader lets pass is refused.
-	if !bytes.Equal(s.Blob(), blob) {
+	if !bytes.Equal(s.blob(), blob) {
 		return nil, errors.New("an SSH signature that is not in the canonical form")
 	}
 	return s, nil
 }
 
-// Blob is the signature without armor.
-func (s *Signature) Blob() []byte {
+// blob is the signature without armor.
+func (s *Signature) blob() []byte {
 	return append([]byte(magic), ssh.Marshal(wire{
 		Version: version, PublicKey: s.Key.Marshal(), Namespace: s.Namespace, Hash: s.Hash, Signature: ssh.Marshal(*s.Signature),
 	})...)
@@ -132,7 +132,7 @@ func (s *Signature) Armor() []byte {
 	const width = 70
 	var b bytes.Buffer
 	b.WriteString(begin + "\n")
-	for text := base64.StdEncoding.EncodeToString(s.Blob()); text != ""; {
+	for text := base64.StdEncoding.EncodeToString(s.blob()); text != ""; {
 		n := min(width, len(text))
 		b.WriteString(text[:n] + "\n")
 		text = text[n:]

@@ -146,23 +146,23 @@ func TestEveryByte(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			blob := made.Blob()
+			blob := made.blob()
 			for i := range blob {
 				for _, bit := range []byte{1, 0x80} {
 					changed := bytes.Clone(blob)
 					changed[i] ^= bit
-					s, err := ParseBlob(changed)
+					s, err := parseBlob(changed)
 					if err == nil && bytes.Equal(s.Key.Marshal(), made.Key.Marshal()) && s.Verify(namespace, message) == nil {
 						t.Errorf("byte %d of %d changed: accepted", i, len(blob))
 					}
 				}
 			}
 			for n := range blob {
-				if _, err := ParseBlob(blob[:n]); err == nil {
+				if _, err := parseBlob(blob[:n]); err == nil {
 					t.Errorf("cut after %d bytes: accepted", n)
 				}
 			}
-			if _, err := ParseBlob(append(bytes.Clone(blob), 0)); err == nil {
+			if _, err := parseBlob(append(bytes.Clone(blob), 0)); err == nil {
 				t.Error("with a byte more: accepted")
 			}
 		})
@@ -232,7 +232,7 @@ func TestRefused(t *testing.T) {
 		"no signature":   {func(w *wire) { w.Signature = nil }, "damaged SSH signature"},
 		"key and a byte": {func(w *wire) { w.PublicKey = append(w.PublicKey, 0) }, ""},
 	} {
-		if _, err := ParseBlob([]byte(blob(c.edit))); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := parseBlob([]byte(blob(c.edit))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error is %v, want %s", name, err, c.want)
 		}
 	}
@@ -270,7 +270,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		again, err := Parse(s.Armor())
-		if err != nil || !bytes.Equal(again.Blob(), s.Blob()) {
+		if err != nil || !bytes.Equal(again.blob(), s.blob()) {
 			t.Fatalf("written and read again: %v", err)
 		}
 		s.Verify(namespace, []byte("message")) // must not panic
@@ -282,10 +282,10 @@ func FuzzParseBlob(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(s.Blob())
+	f.Add(s.blob())
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		s, err := ParseBlob(blob)
-		if err == nil && !bytes.Equal(s.Blob(), blob) {
+		s, err := parseBlob(blob)
+		if err == nil && !bytes.Equal(s.blob(), blob) {
 			t.Fatal("another blob comes out")
 		}
 	})

@@ -42,17 +42,26 @@ func ParseCheckpoint(text string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("checkpoint: line 2: size %.40q is not a decimal number", lines[1])
 	}
 	c.Size = size
-	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(root) != tlog.HashSize {
-		return nil, fmt.Errorf("checkpoint: line 3: root %.80q is not %d bytes in base64", lines[2], tlog.HashSize)
+	if c.Root, err = ParseHash(lines[2]); err != nil {
+		return nil, fmt.Errorf("checkpoint: line 3: %w", err)
 	}
-	c.Root = tlog.Hash(root)
 	for i, line := range lines {
 		if line == "" {
 			return nil, fmt.Errorf("checkpoint: line %d is empty", i+1)
 		}
 	}
 	return c, nil
+}
+
+// ParseHash reads a hash in the one base64 that it has. The standard library's
+// decoder passes over line ends, which must not make another text of the same
+// hash.
+func ParseHash(text string) (tlog.Hash, error) {
+	h, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(h) != tlog.HashSize || len(text) != base64.StdEncoding.EncodedLen(tlog.HashSize) {
+		return tlog.Hash{}, fmt.Errorf("%.80q is not a hash: %d bytes in base64", text, tlog.HashSize)
+	}
+	return tlog.Hash(h), nil
 }
 
 // Sign signs a checkpoint.

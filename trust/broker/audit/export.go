@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -168,6 +169,7 @@ type verification struct {
 func (v *verification) read() error {
 	lines := bufio.NewScanner(v.Entries)
 	lines.Buffer(make([]byte, 0, 4096), MaxEntry+2)
+	lines.Split(scanLines)
 	for lines.Scan() {
 		if err := v.entry(lines.Bytes()); err != nil {
 			return err
@@ -189,6 +191,18 @@ func (v *verification) read() error {
 	default:
 		return &ChangeError{From: v.known(), To: v.New.Size - 1, Reason: fmt.Sprintf("some are missing: there are %d of %d in all", have, v.New.Size)}
 	}
+}
+
+// scanLines splits at newlines and takes nothing else away, as bufio.ScanLines
+// does: a line is hashed as it is.
+func scanLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
 func (v *verification) entry(line []byte) error {

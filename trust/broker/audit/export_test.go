@@ -75,6 +75,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			change{fmt.Sprintf("entry %d cut", i), slices.Delete(slices.Clone(lines), i, i+1), int64(i)},
 			change{fmt.Sprintf("cut from entry %d on", i), lines[:i], int64(i)},
 			change{fmt.Sprintf("entry put in before %d", i), slices.Insert(slices.Clone(lines), i, "{}\n"), int64(i)},
+			change{fmt.Sprintf("entry %d with a carriage return", i), slices.Concat(lines[:i], []string{strings.Replace(lines[i], "\n", "\r\n", 1)}, lines[i+1:]), int64(i)},
 			change{fmt.Sprintf("entry %d twice", i), slices.Insert(slices.Clone(lines), i, lines[i]), int64(i + 1)},
 		)
 		for j := range i {
@@ -267,6 +268,27 @@ func FuzzVerify(f *testing.F) {
 		r, err := Verify(Exported{New: c, Entries: strings.NewReader(entries), Hashes: strings.NewReader(hashes)})
 		if err == nil && r.Entries != c.Size {
 			t.Errorf("%d entries are verified as %d", r.Entries, c.Size)
+		}
+	})
+}
+
+// FuzzCheckpoint reads anything as a checkpoint. There is one text of each but for
+// the lines that a log may add.
+func FuzzCheckpoint(f *testing.F) {
+	f.Add("log\n3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n")
+	f.Add("log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nmore\n\n— log AAAA\n")
+	f.Add("log\n3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseCheckpoint(text)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(text+"\n", c.Text()) {
+			t.Errorf("%q is written as %q", text, c.Text())
+		}
+		again, err := ParseCheckpoint(c.Text())
+		if err != nil || *again != *c {
+			t.Errorf("%q is read as %v, %v", c.Text(), again, err)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -90,11 +89,11 @@ func (p *Proof) UnmarshalText(text []byte) error {
 	}
 	hashes := make(tlog.RecordProof, 0, len(lines))
 	for _, line := range lines {
-		h, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(h) != tlog.HashSize {
-			return fmt.Errorf("proof: %.80q is not a hash in base64", line)
+		h, err := ParseHash(line)
+		if err != nil {
+			return fmt.Errorf("proof: %w", err)
 		}
-		hashes = append(hashes, tlog.Hash(h))
+		hashes = append(hashes, h)
 	}
 	*p = Proof{Index: index, Hashes: hashes, Checkpoint: bytes.Clone(checkpoint)}
 	return nil

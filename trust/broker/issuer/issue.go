@@ -34,9 +34,6 @@ type Request struct {
 	// Workload and Policy are recorded, for revoking by policy.
 	Workload string
 	Policy   [32]byte // hash of the policy that allowed it
-	// Previous is the serial number of the certificate that this one renews, or
-	// nothing.
-	Previous *big.Int
 }
 
 // Issued is the record of a certificate.
@@ -49,7 +46,6 @@ type Issued struct {
 	Key      []byte    `json:"key"` // SHA-256 of the SubjectPublicKeyInfo
 	Issued   time.Time `json:"issued"`
 	Expires  time.Time `json:"expires"`
-	Previous string    `json:"previous,omitempty"`
 }
 
 const (
@@ -92,15 +88,15 @@ func (i *Issuer) issue(tx *store.Tx, r *Request) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := i.renews(tx, r, now); err != nil {
-		return nil, err
-	}
 	serial, err := newSerial(i.options.Random)
 	if err != nil {
 		return nil, err
 	}
 	if _, taken := tx.Get(bucketIssued, serialKey(serial)); taken {
 		return nil, errors.New("issuer: the random source gave a serial number twice")
+	}
+	if err := i.forget(tx, serialKey(serial), now); err != nil {
+		return nil, err
 	}
 	cert, err := i.sign(serial, now, until, names, csr)
 	if err != nil {
@@ -109,9 +105,6 @@ func (i *Issuer) issue(tx *store.Tx, r *Request) (*x509.Certificate, error) {
 	record := &Issued{
 		Format: format, Serial: serialKey(serial), Names: names, Workload: r.Workload, Policy: r.Policy[:],
 		Key: hash(r.Key), Issued: now, Expires: until,
-	}
-	if r.Previous != nil {
-		record.Previous = serialKey(r.Previous)
 	}
 	return cert, put(tx, bucketIssued, record.Serial, record)
 }
@@ -187,30 +180,6 @@ func (i *Issuer) until(now time.Time, life time.Duration) (time.Time, error) {
 		until = i.cert.NotAfter
 	}
 	return until, nil
-}
-
-// renews checks what a renewal renews: a certificate of the same workload that is
-// neither revoked nor expired. The evidence is fresh all the same.
-func (i *Issuer) renews(tx *store.Tx, r *Request, now time.Time) error {
-	if r.Previous == nil {
-		return nil
-	}
-	if r.Previous.Sign() <= 0 || r.Previous.BitLen() > 159 {
-		return fmt.Errorf("%w: it renews no serial number", ErrRefused)
-	}
-	old, err := issued(tx, serialKey(r.Previous))
-	switch {
-	case err != nil:
-		return err
-	case old == nil || old.Workload != r.Workload:
-		return fmt.Errorf("%w: it renews %x, which this workload does not have", ErrRefused, r.Previous)
-	case !now.Before(old.Expires):
-		return fmt.Errorf("%w: it renews %x, which has expired: ask for a new one", ErrRefused, r.Previous)
-	}
-	if _, revoked := tx.Get(bucketRevoked, old.Serial); revoked {
-		return fmt.Errorf("%w: it renews %x, which was revoked", ErrRefused, r.Previous)
-	}
-	return nil
 }
 
 func issued(tx *store.Tx, serial string) (*Issued, error) {

@@ -50,7 +50,7 @@ func (i *Issuer) Revoke(tx *store.Tx, reason int, revoke func(*Issued) bool) ([]
 			return nil, err
 		}
 		switch _, already := tx.Get(bucketRevoked, serial); {
-		case now.After(r.Expires.Add(LongestLife)):
+		case r.past(now):
 			expired = append(expired, serial)
 		case now.After(r.Expires) || already || !revoke(r):
 		default:
@@ -62,18 +62,54 @@ func (i *Issuer) Revoke(tx *store.Tx, reason int, revoke func(*Issued) bool) ([]
 			return nil, err
 		}
 	}
-	for _, serial := range expired {
-		if err := tx.Delete(bucketIssued, serial); err != nil {
-			return nil, err
-		}
-		if err := tx.Delete(bucketRevoked, serial); err != nil {
-			return nil, err
-		}
+	if err := remove(tx, expired); err != nil {
+		return nil, err
 	}
 	if len(revoked) > 0 {
 		return revoked, i.stale(tx)
 	}
 	return nil, nil
+}
+
+// past says that a certificate expired so long ago that no list has it any more.
+func (r *Issued) past(now time.Time) bool { return now.After(r.Expires.Add(LongestLife)) }
+
+func remove(tx *store.Tx, serials []string) error {
+	for _, serial := range serials {
+		for _, bucket := range []string{bucketIssued, bucketRevoked} {
+			if err := tx.Delete(bucket, serial); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// looked is how many records are looked at for each certificate that is issued.
+const looked = 4
+
+// forget removes records of certificates that are long past, of a few that come
+// after a serial number. As these are random, so are the records: with several
+// looked at for each that is added, no more than a fraction of all are past,
+// however rarely a policy changes, and no certificate pays for all.
+func (i *Issuer) forget(tx *store.Tx, serial string, now time.Time) error {
+	var past []string
+	n := 0
+	for _, from := range []string{serial, ""} { // and from the beginning, after the end
+		for key := range tx.Range(bucketIssued, from, "") {
+			if n++; n > looked {
+				break
+			}
+			r, err := issued(tx, key)
+			if err != nil {
+				return err
+			}
+			if r.past(now) {
+				past = append(past, key)
+			}
+		}
+	}
+	return remove(tx, past)
 }
 
 func (i *Issuer) stale(tx *store.Tx) error {

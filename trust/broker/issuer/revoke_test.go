@@ -6,42 +6,30 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"math/big"
 	"net"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"cloister/trust/broker/store"
 )
 
+// TestRenew: who goes on asks again, with fresh evidence, and what was issued
+// before stays good until it expires.
 func TestRenew(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
 	p := newProgram(t, elliptic.P256(), nameA)
 	first := b.mustIssue(p)
 	b.now = begin.Add(30 * time.Minute)
-	p.Previous = first.SerialNumber
 	second := b.mustIssue(p)
 	if second.SerialNumber.Cmp(first.SerialNumber) == 0 || !second.NotAfter.Equal(begin.Add(90*time.Minute)) {
 		t.Errorf("it was not renewed: %x until %s", second.SerialNumber, second.NotAfter)
 	}
-	other := *p
-	other.Workload = "predictor"
-	if _, err := b.issue(other.Request); !errors.Is(err, ErrRefused) {
-		t.Errorf("another workload renews it: %v", err)
-	}
-	b.revoke(func(r *Issued) bool { return r.Serial == serialKey(first.SerialNumber) })
-	if _, err := b.issue(p.Request); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "revoked") {
-		t.Errorf("a revoked one is renewed: %v", err)
-	}
-	p.Previous = second.SerialNumber
-	b.now = begin.Add(90 * time.Minute)
-	if _, err := b.issue(p.Request); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "expired") {
-		t.Errorf("an expired one is renewed: %v", err)
+	if list := b.crl(); len(list.RevokedCertificateEntries) != 0 {
+		t.Errorf("revoked are %v", list.RevokedCertificateEntries)
 	}
 }
 
@@ -69,6 +57,35 @@ func (b *broker) crl() *x509.RevocationList {
 		b.t.Errorf("the list is good from %s to %s, now is %s", list.ThisUpdate, list.NextUpdate, b.now)
 	}
 	return list
+}
+
+// TestExpiredAreForgotten renews for weeks under one policy: what is kept does not
+// grow for ever.
+func TestExpiredAreForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := newProgram(t, elliptic.P256(), nameA)
+	const hours = 400
+	revoked := 0
+	for hour := range hours {
+		b.now = begin.Add(time.Duration(hour) * time.Hour)
+		cert := b.mustIssue(p)
+		if hour < 10 {
+			revoked += len(b.revoke(func(r *Issued) bool { return r.Serial == serialKey(cert.SerialNumber) }))
+		}
+	}
+	for range 40 { // all at one moment, so that nothing else expires
+		b.mustIssue(p)
+	}
+	b.do(func(tx *store.Tx) error {
+		if n := tx.Len(bucketIssued); n < 40+25 || n > 40+25+40 {
+			t.Errorf("%d records are left of %d", n, hours+40)
+		}
+		if n := tx.Len(bucketRevoked); n > 5 || revoked != 10 {
+			t.Errorf("%d of %d revocations are left", n, revoked)
+		}
+		return nil
+	})
 }
 
 // TestRevoke changes the policy, and follows the list until what was revoked is

@@ -115,7 +115,7 @@ func TestAppraiseRefuses(t *testing.T) {
 		"no platform":           {policy: func(p *Policy) { p.Platforms.SGX = nil }, want: "platform"},
 		"no workloads":          {policy: func(p *Policy) { p.Workloads = nil }, want: "workload"},
 		"no measurement":        {policy: func(p *Policy) { p.Workloads["train"].SGX.MREnclaves = nil }, want: "mrenclave"},
-		"no reference values":   {policy: func(p *Policy) { p.Workloads = map[Name]*Workload{"train": {Program: Program{Platform: "sgx"}}} }, want: "debug"},
+		"no reference values":   {policy: func(p *Policy) { p.Workloads = map[Name]*Workload{"train": {Program: Program{Platform: "sgx"}}} }, want: "reference values"},
 		"no jobs":               {policy: func(p *Policy) { p.Workloads["train"].Jobs = nil }, want: "job"},
 		"no statuses":           {policy: func(p *Policy) { p.Workloads["train"].TCB.Statuses = nil }, want: "tcb status"},
 		"no machines":           {policy: func(p *Policy) { p.Workloads["train"].Machines = nil }, want: "machine"},
@@ -145,10 +145,10 @@ func TestAppraiseRefuses(t *testing.T) {
 			if d.Allowed {
 				t.Fatal("allowed")
 			}
-			if !slices.Contains(failedNames(d), c.want) && name != "no reference values" {
+			if !slices.Contains(failedNames(d), c.want) {
 				t.Errorf("refused for %s, want %s", d.Reason(), c.want)
 			}
-			if !strings.Contains(d.Reason(), c.want) && name != "no reference values" {
+			if !strings.Contains(d.Reason(), c.want) {
 				t.Errorf("the reason is %q, and does not name %s", d.Reason(), c.want)
 			}
 		})
@@ -410,6 +410,38 @@ func TestBrokerProgram(t *testing.T) {
 	if d := p.AppraiseBroker(claims, clock); d.Allowed || !strings.Contains(d.Reason(), "the policy names no program that may be the broker") {
 		t.Errorf("with no broker programs: %s", d.Reason())
 	}
+}
+
+// TestNoReferenceValues: a program of which nothing is known is not accepted,
+// even if a policy that was never checked names it.
+func TestNoReferenceValues(t *testing.T) {
+	t.Parallel()
+	for _, platform := range []Platform{"sgx", "tdx", "snp", "insecure-none", "unheard-of"} {
+		p := full(t)
+		claims, _ := ask(p, nil)
+		if platform != "unheard-of" {
+			for _, w := range p.Workloads {
+				if w.Program.Platform == platform {
+					claims = p.edges(&w.Program)[0]
+				}
+			}
+		}
+		p.BrokerPrograms = map[Name]*Program{"broker": {
+			Platform: platform, AnyMachine: true, InsecureDebug: true,
+			TCB: TCB{Statuses: []Status{Status(claims.TCB.Status)}, Advisories: advisories(claims), MaxAge: Duration(10000 * time.Hour)},
+		}}
+		if d := p.AppraiseBroker(claims, clock); d.Allowed || !slices.Contains(failedNames(d), "reference values") && platform != "unheard-of" {
+			t.Errorf("%s: allowed is %t, failed are %v", platform, d.Allowed, failedNames(d))
+		}
+	}
+}
+
+func advisories(c *attest.Claims) []Advisory {
+	all := make([]Advisory, len(c.TCB.Advisories))
+	for i, a := range c.TCB.Advisories {
+		all[i] = Advisory(a)
+	}
+	return all
 }
 
 func TestExplain(t *testing.T) {

@@ -31,9 +31,9 @@ func Compare(old, next *Policy) (*Change, error) {
 	if err := c.follows(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	before := c.before()
+	classes := newClassifier(c.before(), next)
 	for _, d := range document.Diff(old, next) {
-		c.Lines = append(c.Lines, classify(&d, before, next))
+		c.Lines = append(c.Lines, classes.line(&d))
 	}
 	return c, nil
 }
@@ -139,7 +139,7 @@ func (c *Change) Needs() Needs {
 	}
 	for _, name := range sortedNames(why) {
 		m := why[name]
-		can := c.Old != nil && !m.joins && len(m.widens) == 0 && !m.recovery && !c.Old.Owners[name].Recovery.IsZero()
+		can := c.Old != nil && m.identity && !m.recovery && c.onlyReplaces(name) && !c.Old.Owners[name].Recovery.IsZero()
 		n.Must = append(n.Must, Must{Owner: name, Why: m.text(c.Old == nil), Recovery: can})
 	}
 	if c.Old == nil {
@@ -147,6 +147,15 @@ func (c *Change) Needs() Needs {
 		n.Approvals = uint64(len(n.Of))
 	}
 	return n
+}
+
+// onlyReplaces reports whether the change replaces an owner's keys and does
+// nothing else: a recovery key stands for its owner in that alone, and not in
+// what somebody would have it sign on the way.
+func (c *Change) onlyReplaces(name Name) bool {
+	return !slices.ContainsFunc(c.Lines, func(l Line) bool {
+		return l.Effect != Chain && (l.Effect != Identity || l.Owners[0] != name)
+	})
 }
 
 // must is why an owner must sign.

@@ -205,6 +205,19 @@ func TestRecoveryRecoversAndNothingElse(t *testing.T) {
 		"goes":               func(p *Policy) { p.Owners["hospital-b"].Recovery = approval.PublicKey{} },
 		"thaws":              func(p *Policy) { p.Owners["hospital-b"].Frozen = false },
 		"of somebody else's": func(p *Policy) { p.Owners["hospital-a"].Keys[0] = approvalKey("new") },
+		// Nor does it stand for the owner in anything that is done on the way.
+		"removes another on the way": func(p *Policy) {
+			p.Owners["hospital-b"].Keys[0] = approvalKey("new")
+			delete(p.Owners, "hospital-a")
+		},
+		"an administrator on the way": func(p *Policy) {
+			p.Owners["hospital-b"].Keys[0] = approvalKey("new")
+			p.Administrators["second"] = &Administrator{Client: Hash{1}}
+		},
+		"takes a workload away on the way": func(p *Policy) {
+			p.Owners["hospital-b"].Keys[0] = approvalKey("new")
+			delete(p.Workloads, "guest-snp")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

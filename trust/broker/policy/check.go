@@ -76,16 +76,16 @@ func (p *Policy) checkWitnesses(path document.Path, refuse refuse) {
 		if w.Quorum > n || w.Quorum <= n/2 {
 			refuse(at.Field("quorum"), "is %d; more than half of the %d witnesses must co-sign", w.Quorum, n)
 		}
-		seen := make(map[WitnessKey]Name)
+		seen := make(map[string]Name) // by the key itself: a co-signature does not cover the name
 		for _, name := range sortedNames(w.Keys) {
 			one := w.Keys[name]
 			if p.Owners[one.Owner] == nil {
 				refuse(at.Field("keys").Key(string(name)).Field("owner"), "names %s, who is no owner", document.Quote(string(one.Owner)))
 			}
-			if other, twice := seen[one.Key]; twice {
+			if other, twice := seen[one.Key.encoded()]; twice {
 				refuse(at.Field("keys").Key(string(name)), "has the key of %s; each witness counts once", other)
 			}
-			seen[one.Key] = name
+			seen[one.Key.encoded()] = name
 		}
 	}
 }

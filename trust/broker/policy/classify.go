@@ -34,7 +34,25 @@ type Line struct {
 	field string // the innermost field
 }
 
-// classify says what a line does. The outermost step at which the two versions
+// classifier says what the lines of one change do. It remembers whom an entry
+// concerns, since an entry can have as many lines as a policy has room for.
+type classifier struct {
+	old, next *Policy
+	owners    map[entry][]Name
+}
+
+// entry is one entry of a section of the policy, by the names of its field and
+// its own.
+type entry struct {
+	section string
+	name    Name
+}
+
+func newClassifier(old, next *Policy) *classifier {
+	return &classifier{old: old, next: next, owners: make(map[entry][]Name)}
+}
+
+// line says what a line does. The outermost step at which the two versions
 // have something and nothing decides, by the tag effect of its field; where both
 // have all steps, the values of the last one do.
 //
@@ -48,7 +66,7 @@ type Line struct {
 //	owner     comes and goes
 //	govern    touches no key
 //	chain     is in every change
-func classify(c *document.Change, old, next *Policy) Line {
+func (k *classifier) line(c *document.Change) Line {
 	line := Line{Path: c.Path, Old: c.Old, New: c.New}
 	at := slices.IndexFunc(c.Steps, func(s document.Step) bool { return s.Old != s.New })
 	if at < 0 {
@@ -87,7 +105,7 @@ func classify(c *document.Change, old, next *Policy) Line {
 	default: // value, and whatever is forgotten
 		line.Effect = Widens
 	}
-	line.Owners = concerned(c.Steps, effect, line.Effect, old, next)
+	line.Owners = k.concerned(c.Steps, effect, line.Effect)
 	return line
 }
 
@@ -118,38 +136,62 @@ func numbers(c *document.Change) (before, after uint64, ok bool) {
 
 // concerned are the owners whom a line concerns. Those who leave are not among
 // them: their keys are destroyed by the same change.
-func concerned(steps []document.Step, effect string, what Effect, old, next *Policy) []Name {
-	var all []Name
-	key := Name(steps[0].Key)
+func (k *classifier) concerned(steps []document.Step, effect string, what Effect) []Name {
+	name := Name(steps[0].Key)
 	switch what {
 	case Governs, Chain:
 		return nil
 	case Identity, Joins, Leaves:
-		return []Name{key}
+		return []Name{name}
 	case Widens, Narrows:
 	}
-	switch section := steps[0].Field.Name; {
+	section := steps[0].Field.Name
+	switch {
 	case effect == "grant":
 		for _, s := range steps[1:] {
 			if s.Field.Tag.Get("effect") == "grant" {
-				all = append(all, Item(s.Key).Owner())
-				break
+				return k.staying([]Name{Item(s.Key).Owner()})
 			}
 		}
+		return k.ownersOf(entry{}) // a grant of nothing: whoever it is, ask all
 	case section == "Owners":
-		all = append(all, key)
+		return k.staying([]Name{name})
 	case effect == "everyone":
-		all = everyone(old, next)
-	case section == "Workloads":
-		all = workloadOwners(key, old, next)
-	case section == "Provisioning":
-		all = provisioningOwners(key, old, next)
-	case section == "Unseal":
-		all = unsealOwners(key, old, next)
-	default:
-		all = everyone(old, next)
+		return k.ownersOf(entry{})
 	}
-	return slices.DeleteFunc(unique(all), func(n Name) bool { return next.Owners[n] == nil })
+	switch section {
+	case "Workloads", "Provisioning", "Unseal":
+		return k.ownersOf(entry{section, name})
+	}
+	return k.ownersOf(entry{})
+}
+
+// ownersOf are those whose keys an entry opens, in either version, or everyone
+// where none is named.
+func (k *classifier) ownersOf(e entry) []Name {
+	known, ok := k.owners[e]
+	if !ok {
+		var all []Name
+		switch e.section {
+		case "Workloads":
+			all = workloadOwners(e.name, k.old, k.next)
+		case "Provisioning":
+			all = provisioningOwners(e.name, k.old, k.next)
+		case "Unseal":
+			all = unsealOwners(e.name, k.old, k.next)
+		default:
+			all = everyone(k.old, k.next)
+		}
+		known = k.staying(all)
+		k.owners[e] = known
+	}
+	return known
+}
+
+// staying are the names, sorted and each once, of those who are owners
+// afterwards.
+func (k *classifier) staying(names []Name) []Name {
+	return slices.DeleteFunc(unique(names), func(n Name) bool { return k.next.Owners[n] == nil })
 }
 
 func unique(names []Name) []Name {

@@ -14,18 +14,19 @@ func (p *Program) identity(claims *attest.Claims, l *checklist) bool {
 	if !l.check("program platform", Platform(claims.Platform) == p.Platform, "the evidence is of %s; the program runs in %s", claims.Platform, p.Platform) {
 		return false
 	}
-	switch claims.Platform {
-	case attest.SGX:
-		return p.SGX != nil && p.SGX.identity(claims.SGX, l)
-	case attest.TDX:
-		return p.TDX != nil && p.TDX.identity(claims.TDX, l)
-	case attest.SNP:
-		return p.SNP != nil && p.SNP.identity(claims.SNP, l)
-	case attest.InsecureNone:
-		return p.InsecureNone != nil && l.check("binary", containsBytes(p.InsecureNone.Binaries, claims.InsecureNone.Binary),
+	switch {
+	case claims.Platform == attest.SGX && p.SGX != nil:
+		return p.SGX.identity(claims.SGX, l)
+	case claims.Platform == attest.TDX && p.TDX != nil:
+		return p.TDX.identity(claims.TDX, l)
+	case claims.Platform == attest.SNP && p.SNP != nil:
+		return p.SNP.identity(claims.SNP, l)
+	case claims.Platform == attest.InsecureNone && p.InsecureNone != nil:
+		return l.check("binary", containsBytes(p.InsecureNone.Binaries, claims.InsecureNone.Binary),
 			"the program is sha256:%s, and must be one of the %d that are listed", claims.InsecureNone.Binary, len(p.InsecureNone.Binaries))
 	}
-	return l.check("program platform", false, "the platform %s is not known", document.Quote(string(claims.Platform)))
+	// A policy that was read has them; without, nothing would be compared.
+	return l.check("reference values", false, "the entry has none for the platform %s", document.Quote(string(claims.Platform)))
 }
 
 // measured reports whether the measurement, and nothing else, is that of the

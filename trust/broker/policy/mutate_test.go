@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"cloister/trust/approval"
@@ -27,28 +28,44 @@ func (m *mutation) concerns(entry string) bool {
 	return true
 }
 
-// mutations changes every field of a policy in turn, in every way that is
-// different in kind: each value to another, greater, smaller and none, each
-// element and entry taken away, one more added, each part taken away or added.
-func mutations(t *testing.T, p *Policy) []mutation {
+// edit changes one field of the policy that it was made for, or of a copy.
+type edit struct {
+	name  string
+	apply func(*Policy)
+}
+
+// edits are all changes of one field of a policy, in every way that is different
+// in kind: each value to another, greater, smaller and none, each element and
+// entry taken away, one more added, each part taken away or added.
+func edits(t *testing.T, p *Policy) []edit {
 	t.Helper()
 	m := &mutator{t: t, base: p}
 	m.value("policy", func(p *Policy) reflect.Value { return reflect.ValueOf(p).Elem() })
 	return m.all
 }
 
+// mutations are policies with one edit each.
+func mutations(t *testing.T, p *Policy) []mutation {
+	t.Helper()
+	var all []mutation
+	for _, e := range edits(t, p) {
+		next := clone(p)
+		e.apply(next)
+		all = append(all, mutation{e.name, next})
+	}
+	return all
+}
+
 type mutator struct {
 	t    *testing.T
 	base *Policy
-	all  []mutation
+	all  []edit
 }
 
 type place = func(*Policy) reflect.Value
 
-func (m *mutator) add(name string, at place, edit func(reflect.Value)) {
-	next := clone(m.base)
-	edit(at(next))
-	m.all = append(m.all, mutation{name, next})
+func (m *mutator) add(name string, at place, change func(reflect.Value)) {
+	m.all = append(m.all, edit{name, func(p *Policy) { change(at(p)) }})
 }
 
 func (m *mutator) value(name string, at place) {
@@ -198,8 +215,16 @@ func (m *mutator) sample(t reflect.Type, i int) reflect.Value {
 // one to the policy adds its samples here.
 func samples(t *testing.T, typ reflect.Type) []string {
 	t.Helper()
+	all, ok := sampleTexts()[typ]
+	if !ok {
+		t.Fatalf("there are no samples of %v", typ)
+	}
+	return all
+}
+
+var sampleTexts = sync.OnceValue(func() map[reflect.Type][]string {
 	hash := "sha256:" + strings.Repeat("5a", 32)
-	all, ok := map[reflect.Type][]string{
+	return map[reflect.Type][]string{
 		reflect.TypeFor[Format]():      {string(CurrentFormat)},
 		reflect.TypeFor[Name]():        {"lab", "another"},
 		reflect.TypeFor[Item]():        {"lab/wards", "hospital-b/more"},
@@ -226,11 +251,7 @@ func samples(t *testing.T, typ reflect.Type) []string {
 		reflect.TypeFor[CommandLine](): {"quiet"},
 		reflect.TypeFor[WitnessKey]():  {"witness.hospital-a.example+7020b22d+BHABmx2CPOj/wO/DAtIJjXu0n54bekxbYRthv8T3rMJs"},
 		reflect.TypeFor[approval.PublicKey](): {
-			key(t, "someone").Public().String(), key(t, "another").Public().String(),
+			approvalKey("someone").String(), approvalKey("another").String(),
 		},
-	}[typ]
-	if !ok {
-		t.Fatalf("there are no samples of %v", typ)
 	}
-	return all
-}
+})

@@ -9,12 +9,20 @@ import (
 // question is one thing that somebody asks for.
 type question struct {
 	who    string
-	item   Item
+	item   Item           // "" for what is every owner's: a certificate, the root key
 	asks   *Request       // of a workload
 	shakes *Handshake     // of a provisioned program
 	client Hash           // of a person
 	claims *attest.Claims // with asks or shakes
 	set    DataSet
+}
+
+// owners are those who must agree to the answer.
+func (q *question) owners(p *Policy) []Name {
+	if q.item == "" {
+		return sortedNames(p.Owners)
+	}
+	return []Name{q.item.Owner()}
 }
 
 // oracle answers questions by a policy.
@@ -32,6 +40,8 @@ func (o *oracle) releases(q question) bool {
 		_, one := o.p.ProvisioningOf(q.claims)
 		return one != nil && (one.Key == q.item && one.KeyVersion == q.set.Version || one.Secret == q.item) &&
 			o.p.AppraiseProvisioning(q.claims, q.shakes, clock).Allowed
+	case q.claims != nil:
+		return o.p.AppraiseBroker(q.claims, clock).Allowed
 	default:
 		return o.p.AppraiseUnseal(q.client, &q.set, nil).Allowed
 	}
@@ -59,6 +69,11 @@ func questions(p *Policy) []question {
 			}
 			q.shakes = &Handshake{Runs: one.MaxRuns - 1, DataSet: &q.set}
 			all = append(all, q)
+		}
+	}
+	for _, name := range sortedNames(p.BrokerPrograms) {
+		for _, claims := range p.edges(p.BrokerPrograms[name]) {
+			all = append(all, question{who: string(name), claims: claims})
 		}
 	}
 	for _, name := range sortedNames(p.Unseal) {
@@ -107,6 +122,9 @@ func (w *Workload) questions(who string, claims *attest.Claims, job JobHash) []q
 	}
 	for _, item := range w.Secrets {
 		add(item, func(r *Request) { r.Secrets = []Item{item} })
+	}
+	for _, name := range w.Certificates {
+		add("", func(r *Request) { r.Certificates = []DNSName{name} })
 	}
 	return all
 }

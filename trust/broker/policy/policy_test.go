@@ -3,7 +3,9 @@ package policy
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"flag"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -299,6 +301,31 @@ func TestKeyOfTwoOwners(t *testing.T) {
 	text := strings.ReplaceAll(fullText(t), key(t, "c").Public().String(), key(t, "b").Public().String())
 	if _, err := Parse("policy.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "each key counts once") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestWitnessUnderTwoNames: a co-signature does not cover the name, so that one
+// key of two names would be a majority of three.
+func TestWitnessUnderTwoNames(t *testing.T) {
+	t.Parallel()
+	p := full(t)
+	_, rest, _ := strings.Cut(string(p.Witnesses.Keys["witness-a"].Key), "+")
+	_, encoded, _ := strings.Cut(rest, "+")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "another.example"
+	sum := sha256.Sum256(append([]byte(name+"\n"), raw...))
+	for key, want := range map[string]string{
+		fmt.Sprintf("%s+%x+%s", name, sum[:4], encoded):                                      "witnesses.keys[witness-b]: has the key of witness-a",
+		fmt.Sprintf("%s+%x+%s\\n%s", name, sum[:4], encoded[:8], encoded[8:]):                "is no witness key",
+		strings.Replace(string(p.Witnesses.Keys["witness-a"].Key), encoded, `\r`+encoded, 1): "is no witness key",
+	} {
+		text := strings.Replace(fullText(t), string(p.Witnesses.Keys["witness-b"].Key), `"`+key+`"`, 1)
+		if _, err := Parse("policy.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v", key, err)
+		}
 	}
 }
 

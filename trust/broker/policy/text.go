@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -83,9 +84,6 @@ func (Name) Form() document.Form {
 
 // Item names what an owner has, a data set or a secret, as OWNER/NAME.
 type Item string
-
-// NewItem is the item of an owner.
-func NewItem(owner, name Name) Item { return Item(string(owner) + "/" + string(name)) }
 
 // Owner is whose it is.
 func (i Item) Owner() Name {
@@ -375,9 +373,13 @@ func (Bits) Form() document.Form {
 	return document.Form{Name: "bits", Pattern: "^0x[0-9a-f]{1,16}$", Example: "0x30000", Number: true}
 }
 
-// Duration is a length of time in Go's text form, such as 720h or 15m. It is
-// never negative.
+// Duration is a length of time in Go's text form, such as 720h or 15m, in whole
+// hours, minutes and seconds. It is never negative.
 type Duration time.Duration
+
+var durationForm = regexp.MustCompile(durationPattern)
+
+const durationPattern = `^([0-9]+(h|m|s))+$|^0$`
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
@@ -386,7 +388,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	const most = 10 * 365 * 24 * time.Hour
-	if err != nil || v < 0 || v > most || v%time.Second != 0 {
+	if err != nil || v < 0 || v > most || !durationForm.Match(text) {
 		return fmt.Errorf("%s is no length of time in whole seconds up to ten years, such as 720h or 15m", document.Quote(shorten(string(text))))
 	}
 	*d = Duration(v)
@@ -395,7 +397,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // Form implements document.Text.
 func (Duration) Form() document.Form {
-	return document.Form{Name: "length of time", Pattern: "^([0-9]+(h|m|s))+$|^0$", Example: "720h", Number: true}
+	return document.Form{Name: "length of time", Pattern: durationPattern, Example: "720h", Number: true}
 }
 
 // Versions is a range of versions of a data set: N, N-M, or N+ for N and all

@@ -180,7 +180,7 @@ func (r *GuestRoot) UnmarshalText(text []byte) error {
 
 // Form implements document.Text.
 func (GuestRoot) Form() document.Form {
-	return document.Form{Name: "root", Pattern: "^(initrd|verity:[0-9a-f]{64}|verity:[0-9a-f]{128})$", Example: "initrd"}
+	return document.Form{Name: "root file system", Pattern: "^(initrd|verity:[0-9a-f]{64}|verity:[0-9a-f]{128})$", Example: "initrd"}
 }
 
 // CommandLine is the command line of a guest's kernel.
@@ -220,13 +220,20 @@ func (k *WitnessKey) UnmarshalText(text []byte) error {
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	sum := sha256.Sum256(append([]byte(name+"\n"), key...))
 	switch {
-	case err != nil, len(key) != 33, key[0] != cosignature, id != hex.EncodeToString(sum[:4]), name == "", len(name) > 128,
+	case err != nil, len(key) != 33, base64.StdEncoding.EncodeToString(key) != encoded, key[0] != cosignature, id != hex.EncodeToString(sum[:4]), name == "", len(name) > 128,
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_/") != "":
 		return fmt.Errorf("%s is no witness key: wanted is NAME+HASH+KEY of an Ed25519 cosigner, as cloister broker witness prints it",
 			document.Quote(shorten(string(text))))
 	}
 	*k = WitnessKey(text)
 	return nil
+}
+
+// encoded is the key itself, in the one base64 that UnmarshalText accepts.
+func (k WitnessKey) encoded() string {
+	_, rest, _ := strings.Cut(string(k), "+")
+	_, key, _ := strings.Cut(rest, "+")
+	return key
 }
 
 // Form implements document.Text.

@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -284,6 +286,26 @@ func TestKeys(t *testing.T) {
 	}
 	if got := fmt.Sprintf("%v %+v %#v", anotherKey, anotherKey, anotherKey); strings.Contains(got, "1 1 1") || strings.Contains(got, "0x1") {
 		t.Errorf("the key is shown: %s", got)
+	}
+}
+
+// TestJournalStartClaimsMore: a count in a file that somebody changed does not
+// decide how much memory is taken.
+//
+//nolint:paralleltest // it measures what is allocated
+func TestJournalStartClaimsMore(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 20
+	payload := binary.AppendUvarint([]byte{payloadJournalStart, 0}, size)
+	payload = append(payload, make([]byte, size)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := parseJournalStart(payload); err == nil {
+		t.Error("accepted")
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {
+		t.Errorf("%d bytes were taken for %d", took, len(payload))
 	}
 }
 

@@ -54,6 +54,43 @@ func (f *faults) rename(from, to string) error {
 	return f.osFiles.rename(from, to)
 }
 
+func (f *faults) syncDir(dir string) error {
+	if err := f.check("sync directory", dir); err != nil {
+		return err
+	}
+	return f.osFiles.syncDir(dir)
+}
+
+// TestNewDirectoriesAreDurable: a store in a directory that a power cut takes
+// away again has lost all that it acknowledged.
+func TestNewDirectoriesAreDurable(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	var synced []string
+	disk := new(faults)
+	disk.set(func(op, path string) error {
+		if op == "sync directory" {
+			synced = append(synced, path)
+		}
+		return nil
+	})
+	dir := filepath.Join(top, "a", "b", "store")
+	s, err := open(dir, Options{Create: true}, disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b", "a", filepath.Base(top), "store"}, synced); diff != "" {
+		t.Error(diff)
+	}
+	disk.set(only(syscall.EIO, "sync directory"))
+	if _, err := open(filepath.Join(top, "c", "store"), Options{Create: true}, disk); !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v", err)
+	}
+}
+
 type faultyFile struct {
 	file
 	faults *faults

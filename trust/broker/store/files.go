@@ -60,6 +60,29 @@ func (osFiles) syncDir(dir string) error {
 	return err
 }
 
+// makeDir makes the store's directory, durably with all that is above it: what
+// is in a directory that a power cut takes away is lost, however often it was
+// synced.
+func (s *Store) makeDir() error {
+	made := []string{s.dir}
+	for dir := filepath.Dir(s.dir); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, dir)
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for _, dir := range made {
+		// Who may not read the directory above cannot sync it either.
+		if err := s.fs.syncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("sync %s: %w", filepath.Dir(dir), err)
+		}
+	}
+	return nil
+}
+
 const (
 	journalPrefix  = "journal-"
 	snapshotPrefix = "snapshot-"

@@ -218,7 +218,8 @@ func parseJournalStart(payload []byte) (*journalStart, error) {
 	c := cursor{b: payload[1:]}
 	j := &journalStart{base: c.uvarint()}
 	n := c.uvarint()
-	if n > uint64(len(c.b)) {
+	const least = 1 + 1 + 32 // bytes of one
+	if n > uint64(len(c.b)/least) {
 		return nil, errPayload
 	}
 	for range n {

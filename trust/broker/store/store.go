@@ -54,7 +54,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -188,7 +187,7 @@ func open(dir string, opts Options, files fileSystem) (*Store, error) {
 // begin takes the lock and the next generation, and reads the others.
 func (s *Store) begin() error {
 	if s.opts.Create {
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		if err := s.makeDir(); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -78,7 +80,9 @@ func (v *Vault) BackupKey(tx *store.Tx) (ed25519.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key.Public().(ed25519.PublicKey), nil
+	defer clear(key)
+	public, _ := key.Public().(ed25519.PublicKey)
+	return slices.Clone(public), nil
 }
 
 // BackupOptions say what a backup is.
@@ -105,6 +109,10 @@ func (v *Vault) Backup(ctx context.Context, st *store.Store, w io.Writer, o Back
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	var header *BackupHeader
+	// Root file and store have to be of one moment; writing takes longer.
+	v.rotation.Lock()
+	unlock := sync.OnceFunc(v.rotation.Unlock)
+	defer unlock()
 	err = st.View(func(tx *store.Tx) error {
 		if err := v.ready(tx); err != nil {
 			return err
@@ -117,6 +125,7 @@ func (v *Vault) Backup(ctx context.Context, st *store.Store, w io.Writer, o Back
 		if header, err = v.header(tx, o, key); err != nil {
 			return err
 		}
+		unlock()
 		return writeBackup(ctx, w, recipients, header, tx, key)
 	})
 	if err != nil {
@@ -130,16 +139,18 @@ func (v *Vault) header(tx *store.Tx, o BackupOptions, key ed25519.PrivateKey) (*
 	if err != nil {
 		return nil, err
 	}
-	h := &BackupHeader{ID: id, Broker: v.broker, Made: v.now(), SignatureKey: key.Public().(ed25519.PublicKey)}
+	public, _ := key.Public().(ed25519.PublicKey)
+	h := &BackupHeader{ID: id, Broker: v.broker, Made: v.now(), SignatureKey: public}
 	if h.Checkpoint, err = o.Checkpoint(tx); err != nil {
 		return nil, err
 	}
 	if h.Owners, err = v.active(tx); err != nil {
 		return nil, err
 	}
-	v.mu.RLock()
-	file := v.root.file
-	v.mu.RUnlock()
+	file := v.current().file
+	if file.Previous != nil {
+		return nil, errors.New("the root key is being changed: try again")
+	}
 	if h.Root, err = json.Marshal(&file); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/mod/sumdb/tlog"
@@ -445,6 +446,49 @@ func TestBackupRefuses(t *testing.T) {
 		if _, err := b.v.Backup(c.ctx, b.st, c.w, c.o); err == nil {
 			t.Errorf("%s: is made", name)
 		}
+	}
+}
+
+// TestBackupWhileTheRootChanges: root file and store of a backup are of one
+// moment, also where the root key is changed in the middle of it.
+func TestBackupWhileTheRootChanges(t *testing.T) {
+	t.Parallel()
+	ids, recipients := testIdentities(t, 1)
+	p := newFixed(t)
+	b := start(t, t.TempDir(), p)
+	b.addOwner("a")
+	_, info := b.newKey("a", "rows")
+	changed := make(chan error, 1)
+	var out bytes.Buffer
+	_, err := b.v.Backup(t.Context(), b.st, &out, BackupOptions{
+		Recipients: recipients,
+		Checkpoint: func(*store.Tx) (Checkpoint, error) {
+			go func() { changed <- b.v.RotateRoot(context.Background(), b.st) }()
+			select {
+			case err := <-changed: // it did not wait
+				changed <- err
+			case <-time.After(time.Second):
+			}
+			return newTestLog(backupSize).checkpoint(backupSize), nil
+		},
+	})
+	if err = errors.Join(err, <-changed); err != nil {
+		t.Fatal(err)
+	}
+	var key ed25519.PublicKey
+	b.do(func(tx *store.Tx) (err error) { key, err = b.v.BackupKey(tx); return err })
+	restored := restoreTo(t, out.Bytes(), p, key, ids...)
+	restored.confirm("a", Confirmation{Seen: newTestLog(backupSize).checkpoint(backupSize)}, nil)
+	if restored.key(info.Ref).Len() == 0 {
+		t.Error("no key")
+	}
+	// Nor is there a backup of a change that did not end.
+	if _, err := b.nextRoot(); err != nil {
+		t.Fatal(err)
+	}
+	b.v.root.file.Previous = &previousRoot{}
+	if err := b.backupError(recipients); err == nil || !strings.Contains(err.Error(), "the root key is being changed") {
+		t.Errorf("while the root key is changed: %v", err)
 	}
 }
 

@@ -66,6 +66,12 @@ func (v *Vault) HandOverRoot(tx *store.Tx, d HandOver) ([]byte, error) {
 	if err := d.check(v.broker, v.options.Now()); err != nil {
 		return nil, err
 	}
+	switch due, err := rotation(tx); {
+	case err != nil:
+		return nil, err
+	case due.Due || len(due.Marks) > 0:
+		return nil, errors.New("hand over the root key: it opens what a removed owner had in older copies of the store: it has to be changed first")
+	}
 	owners, err := v.active(tx)
 	if err != nil {
 		return nil, err

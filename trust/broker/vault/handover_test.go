@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,11 +50,24 @@ func TestHandOver(t *testing.T) {
 			t.Errorf("%s: is handed over", name)
 		}
 	}
+	// The present root opens what "gone" had in older copies of the store.
+	if _, err := give(good); err == nil || !strings.Contains(err.Error(), "it has to be changed first") {
+		t.Errorf("before the root key was changed: %v", err)
+	}
+	if _, err := b.v.mark(t.Context(), b.st); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := give(good); err == nil || !strings.Contains(err.Error(), "it has to be changed first") {
+		t.Errorf("while the root key is changed: %v", err)
+	}
+	if err := b.v.RotateRoot(t.Context(), b.st); err != nil {
+		t.Fatal(err)
+	}
 	sealed, err := give(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(sealed, b.root.key.Expose()) {
+	if bytes.Contains(sealed, b.v.current().key.Expose()) {
 		t.Error("the root key is in the clear")
 	}
 	next := &place{t: t, dir: t.TempDir(), p: newFixed(t)}

@@ -2,7 +2,10 @@ package vault
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,7 +95,7 @@ func TestDestroy(t *testing.T) {
 }
 
 // TestErasure removes an owner and looks for what the owner's wrapped sub-root
-// and keys were in the store's files, opened with the store's key.
+// and keys were in what the store then has, and tries the new root key on them.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir(), newFixed(t))
@@ -127,6 +130,67 @@ func TestErasure(t *testing.T) {
 	}
 	if _, err := b.v.unwrapRoot(owner.Root, b.v.subRootLabel("a", owner.ID), owner.Wrapped); !errors.Is(err, ErrRotated) {
 		t.Errorf("the new root opens what was under the old: %v", err)
+	}
+}
+
+// TestErasureOfFiles destroys a version, and removes an owner, in a store whose
+// files can be read, and looks for the wrapped keys in them: they are there until
+// the store is compacted, and not after it.
+func TestErasureOfFiles(t *testing.T) {
+	t.Parallel()
+	b := &place{t: t, dir: t.TempDir(), p: newFixed(t)}
+	var err error
+	if b.root, err = CreateRoot(t.Context(), b.options()); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(b.dir, "store")
+	if b.st, err = store.Open(dir, store.Options{Create: true}); err != nil { // not sealed
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.st.Close() })
+	if b.v, err = Open(t.Context(), b.st, b.root, Options{Now: testNow}); err != nil {
+		t.Fatal(err)
+	}
+	b.addOwner("a", "b")
+	_, version := b.newKey("a", "rows")
+	_, removed := b.newKey("b", "rows")
+	records := map[string][]byte{}
+	for name, value := range b.dump() {
+		switch name {
+		case bucketKeys + "\x00" + version.Ref.String(), bucketKeys + "\x00" + removed.Ref.String(), bucketOwners + "\x00b":
+			records[name] = value
+		}
+	}
+	found := func() (n int) {
+		files, err := filepath.Glob(filepath.Join(dir, "*-*"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files: %v", err)
+		}
+		for _, value := range records {
+			for _, name := range files {
+				content, err := os.ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += bytes.Count(content, value)
+			}
+		}
+		return n
+	}
+	b.do(func(tx *store.Tx) error {
+		if err := b.v.DestroyKey(tx, version.Ref); err != nil {
+			return err
+		}
+		return b.v.RemoveOwner(tx, "b")
+	})
+	if n := found(); n != 3 || len(records) != 3 {
+		t.Errorf("%d of %d records are in the files before the store is compacted", n, len(records))
+	}
+	if err := b.st.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := found(); n != 0 {
+		t.Errorf("%d records are in the files after the store was compacted", n)
 	}
 }
 
@@ -383,8 +447,10 @@ func TestNothingInTheClear(t *testing.T) {
 	})
 	look := func(where string, content []byte) {
 		for name, s := range secrets {
-			if bytes.Contains(content, s) {
-				t.Errorf("%s lies in %s", name, where)
+			for form, text := range encodings(s) {
+				if bytes.Contains(content, text) {
+					t.Errorf("%s lies in %s, %s", name, where, form)
+				}
 			}
 		}
 	}
@@ -403,6 +469,75 @@ func TestNothingInTheClear(t *testing.T) {
 		look(name, content)
 		if name != filepath.Join(b.dir, "root.json") && bytes.Contains(content, []byte(`"wrapped"`)) {
 			t.Errorf("the records of %s are in the clear", name)
+		}
+	}
+}
+
+// encodings are the forms in which a secret could lie in JSON or in a message.
+func encodings(s []byte) map[string][]byte {
+	return map[string][]byte{
+		"as it is":       s,
+		"in base64":      []byte(strings.TrimRight(base64.StdEncoding.EncodeToString(s), "=")),
+		"in hexadecimal": []byte(hex.EncodeToString(s)),
+		"as a list":      bytes.Trim(fmt.Append(nil, s), "[]"),
+	}
+}
+
+// TestErrorsHoldNoSecrets collects what the vault says when it refuses, with and
+// without its causes, and looks for keys in it.
+func TestErrorsHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), newFixed(t))
+	b.addOwner("a", "b")
+	key, info := b.newKey("a", "rows")
+	other, _ := b.newKey("b", "rows")
+	secrets := [][]byte{b.root.key.Expose(), key.Expose(), other.Expose()}
+	var said []string
+	note := func(err error) {
+		if err == nil {
+			t.Error("nothing was refused")
+		}
+		said = append(said, fmt.Sprintf("%v %+v %#v", err, err, err))
+	}
+	fail := func(fn func(tx *store.Tx) error) { note(b.try(fn)) }
+	brought := secret.Copy(bytes.Repeat([]byte("brought"), 4))
+	secrets = append(secrets, brought.Expose())
+	var public []byte
+	b.do(func(tx *store.Tx) error {
+		private, err := b.v.HPKEKey(tx)
+		if err == nil {
+			public = private.PublicKey().Bytes()
+		}
+		return err
+	})
+	_, err := WrapKey(public, testBroker, Ref{"a", "rows", 2}, Data, brought)
+	note(err)
+	wrapped, err := WrapKey(public, testBroker, Ref{"a", "rows", 2}, Opaque, brought)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail(func(tx *store.Tx) error { _, err := b.v.BringKey(tx, Ref{"a", "rows", 2}, Data, wrapped); return err })
+	fail(func(tx *store.Tx) error { _, err := b.v.BringKey(tx, Ref{"b", "rows", 2}, Opaque, wrapped); return err })
+	fail(func(tx *store.Tx) error { return b.v.SetOwn(tx, "../x", key) })
+	fail(func(tx *store.Tx) error { _, err := b.v.OwnRandom(tx, "hpke", 7); return err })
+	fail(func(tx *store.Tx) error { return b.v.Register(tx, testEntry(KeyInfo{Ref: info.Ref}, "content")) })
+	note(b.keyError(Ref{"a", "none", 1}))
+	b.do(func(tx *store.Tx) error {
+		return tx.Put(bucketKeys, info.Ref.String(), []byte(`{"format":1,"wrapped":"AAAA"}`))
+	})
+	note(b.keyError(info.Ref))
+	b.stop()
+	o := b.options()
+	o.Protector = newFixed(t)
+	_, err = OpenRoot(t.Context(), o)
+	note(err)
+	for _, text := range said {
+		for _, s := range secrets {
+			for form, encoded := range encodings(s) {
+				if len(encoded) > 0 && strings.Contains(text, string(encoded)) {
+					t.Errorf("an error holds a key, %s: %s", form, text)
+				}
+			}
 		}
 	}
 }

@@ -67,6 +67,7 @@ func (v *Vault) OwnRandom(tx *store.Tx, name string, n int) (secret.Bytes, error
 	s, err := v.Own(tx, name)
 	if err == nil || !isNotFound(err) {
 		if err == nil && s.Len() != n {
+			defer s.Zero()
 			return secret.Bytes{}, fmt.Errorf("the broker's own secret %s has %d bytes, not %d", name, s.Len(), n)
 		}
 		return s, err

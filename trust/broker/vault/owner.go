@@ -104,7 +104,8 @@ func (v *Vault) subRoot(tx *store.Tx, owner string) (secret.Bytes, error) {
 // is left says that they were. The store keeps the old records in its journals
 // until it is compacted, which the caller does after the transaction, and then
 // changes the root key (RotateRoot): a copy of the store's files made before
-// can only be opened with the old root.
+// can only be opened with the old root. Until then the root key is not handed
+// over.
 func (v *Vault) RemoveOwner(tx *store.Tx, owner string) error {
 	r, err := v.owner(tx, owner)
 	if err != nil {
@@ -137,6 +138,14 @@ func (v *Vault) RemoveOwner(tx *store.Tx, owner string) error {
 		if err := put(tx, bucketVault, keyRestored, state); err != nil {
 			return err
 		}
+	}
+	due, err := rotation(tx)
+	if err != nil {
+		return err
+	}
+	due.Due = true
+	if err := due.put(tx); err != nil {
+		return err
 	}
 	r.Wrapped, r.Root, r.Recovery, r.Destroyed = nil, "", nil, now
 	return put(tx, bucketOwners, owner, r)

@@ -47,21 +47,29 @@ type rootFile struct {
 	ID        string    `json:"id"`
 	Created   time.Time `json:"created"`
 	Protector string    `json:"protector"`
-	Sealed    []byte    `json:"sealed"`
+	// Sealed is the file's own key, which the protector keeps and which is in no
+	// other file. It is not the root: who gets the root, as a new broker does,
+	// opens no root file of the one that gave it.
+	Sealed []byte `json:"sealed"`
+	// Key is the root, wrapped under the file's key.
+	Key []byte `json:"key"`
 	// StoreKey is wrapped under the root. It outlives a root, so that changing
 	// the root does not mean to write the store anew.
 	StoreKey []byte `json:"store_key"`
-	// Previous is the root before, wrapped under this one, while the store's
-	// keys may still be under it.
+	// Previous is the root before, while the store's keys may still be under it.
 	Previous *previousRoot `json:"previous,omitempty"`
 }
 
+// previousRoot is a root that is being replaced. It only opens a store that has
+// the mark of its replacement; see rotationRecord.
 type previousRoot struct {
 	ID      string `json:"id"`
-	Wrapped []byte `json:"wrapped"`
+	Mark    string `json:"mark"`
+	Wrapped []byte `json:"wrapped"` // under the file's key
 }
 
 const (
+	purposeRoot     = "root"
 	purposeStoreKey = "store key"
 	purposePrevious = "previous root"
 	maxRootFile     = 4 << 20
@@ -123,10 +131,11 @@ func adoptRoot(ctx context.Context, o RootOptions, id string, key, storeKey secr
 	}
 	r := &Root{options: o, key: key, file: rootFile{Format: format, Broker: o.Broker, ID: id, Created: o.Now().UTC().Truncate(time.Second)}}
 	var err error
-	if r.file.StoreKey, err = wrap(key, r.storeKeyLabel(), storeKey); err != nil {
-		return nil, err
+	if r.file.StoreKey, err = wrap(key, r.storeKeyLabel(), storeKey); err == nil {
+		err = r.seal(ctx, o.Protector)
 	}
-	if err := r.seal(ctx, o.Protector); err != nil {
+	if err != nil {
+		r.Zero()
 		return nil, err
 	}
 	return r, nil
@@ -153,6 +162,7 @@ func OpenRoot(ctx context.Context, o RootOptions) (*Root, error) {
 	}
 	r.options = o
 	if err := r.open(ctx); err != nil {
+		r.Zero()
 		return nil, fmt.Errorf("root file %s: %w", o.Path, err)
 	}
 	return r, nil
@@ -206,16 +216,19 @@ func (r *Root) open(ctx context.Context) error {
 	if r.file.Protector != o.Protector.Name() {
 		return &ProtectorError{Have: r.file.Protector, Want: o.Protector.Name()}
 	}
-	key, err := o.Protector.Unseal(ctx, r.file.Sealed, r.associated(o.Protector))
+	own, err := o.Protector.Unseal(ctx, r.file.Sealed, r.associated(o.Protector))
 	if err != nil {
 		return err
 	}
-	if key.Len() != rootSize {
-		return fmt.Errorf("%w: a root key of %d bytes", ErrTampered, key.Len())
+	defer own.Zero()
+	if r.key, err = unwrap(own, r.rootLabel(), r.file.Key); err != nil {
+		return err
 	}
-	r.key = key
+	if r.key.Len() != rootSize {
+		return fmt.Errorf("%w: a root key of %d bytes", ErrTampered, r.key.Len())
+	}
 	if p := r.file.Previous; p != nil {
-		if r.previous, err = unwrap(key, r.previousLabel(p.ID), p.Wrapped); err != nil {
+		if r.previous, err = unwrap(own, r.previousLabel(p), p.Wrapped); err != nil {
 			return err
 		}
 	}
@@ -248,14 +261,28 @@ func (r *Root) Reseal(ctx context.Context, p protector.Protector) error {
 	return r.seal(ctx, p)
 }
 
-// seal writes the root file.
+// seal writes the root file, with a new key of its own.
 func (r *Root) seal(ctx context.Context, p protector.Protector) error {
-	sealed, err := p.Seal(ctx, r.key, r.associated(p))
+	own, err := secret.Random(r.options.Random, protector.KeySize)
 	if err != nil {
+		return err
+	}
+	defer own.Zero()
+	file := r.file
+	if file.Sealed, err = p.Seal(ctx, own, r.associated(p)); err != nil {
 		return fmt.Errorf("seal the root key: %w", err)
 	}
-	file := r.file
-	file.Protector, file.Sealed = p.Name(), sealed
+	file.Protector = p.Name()
+	if file.Key, err = wrap(own, r.rootLabel(), r.key); err != nil {
+		return err
+	}
+	if before := r.file.Previous; before != nil {
+		previous := *before
+		if previous.Wrapped, err = wrap(own, r.previousLabel(before), r.previous); err != nil {
+			return err
+		}
+		file.Previous = &previous
+	}
 	if err := file.write(r.options.Path); err != nil {
 		return err
 	}
@@ -273,6 +300,10 @@ func (f *rootFile) write(path string) error {
 		return err
 	}
 	defer out.Abort()
+	// Whoever reads it can try passphrases.
+	if err := out.Chmod(0o600); err != nil {
+		return err
+	}
 	if _, err := out.Write(append(text, '\n')); err != nil {
 		return err
 	}
@@ -293,8 +324,12 @@ func (r *Root) storeKeyLabel() label {
 	return label{broker: r.file.Broker, purpose: purposeStoreKey, id: r.file.ID}
 }
 
-func (r *Root) previousLabel(id string) label {
-	return label{broker: r.file.Broker, purpose: purposePrevious, id: r.file.ID + " after " + id}
+func (r *Root) rootLabel() label {
+	return label{broker: r.file.Broker, purpose: purposeRoot, id: r.file.ID}
+}
+
+func (r *Root) previousLabel(p *previousRoot) label {
+	return label{broker: r.file.Broker, purpose: purposePrevious, id: r.file.ID + " after " + p.ID + " " + p.Mark}
 }
 
 // newID returns a random id of 32 hexadecimal digits.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"cloister/trust/broker/store"
@@ -55,6 +56,24 @@ func passphrase(tb testing.TB) protector.Protector {
 		tb.Fatal(err)
 	}
 	return p
+}
+
+// TestRootFileIsPrivate: whoever reads a root file can try passphrases on it.
+func TestRootFileIsPrivate(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), newFixed(t))
+	for range 2 {
+		info, err := os.Stat(b.options().Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("its mode is %v", info.Mode())
+		}
+		if err := b.v.RotateRoot(t.Context(), b.st); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestRootFileChanged changes every byte of the root file: it never opens to
@@ -110,9 +129,16 @@ func TestRotateRootKilled(t *testing.T) {
 	t.Parallel()
 	for name, until := range map[string]func(b *place) error{
 		"before":            func(*place) error { return nil },
-		"root file written": func(b *place) error { _, err := b.v.nextRoot(b.t.Context()); return err },
+		"marked":            func(b *place) error { _, err := b.v.mark(b.t.Context(), b.st); return err },
+		"root file written": func(b *place) error { _, err := b.nextRoot(); return err },
+		"and once more":     func(b *place) error { _, err := b.nextRoot(); _, again := b.nextRoot(); return errors.Join(err, again) },
+		"and marked again": func(b *place) error {
+			_, err := b.nextRoot()
+			_, again := b.v.mark(b.t.Context(), b.st)
+			return errors.Join(err, again)
+		},
 		"store written": func(b *place) error {
-			next, err := b.v.nextRoot(b.t.Context())
+			next, err := b.nextRoot()
 			if err != nil {
 				return err
 			}
@@ -154,6 +180,91 @@ func TestRotateRootKilled(t *testing.T) {
 				b.stop()
 			}
 		})
+	}
+}
+
+// nextRoot begins to change the root key, up to the root file.
+func (p *place) nextRoot() (*Root, error) {
+	mark, err := p.v.mark(p.t.Context(), p.st)
+	if err != nil {
+		return nil, err
+	}
+	return p.v.nextRoot(p.t.Context(), mark)
+}
+
+// TestRemovedOwnerStaysClosed: owner b was removed by the others, who have every
+// file that the host ever saw and, handed over to a program of theirs, the root
+// key of afterwards.
+func TestRemovedOwnerStaysClosed(t *testing.T) {
+	t.Parallel()
+	dir, p := t.TempDir(), newFixed(t)
+	b := start(t, dir, p)
+	b.addOwner("a", "b")
+	_, info := b.newKey("b", "rows")
+	before := filepath.Join(t.TempDir(), "before")
+	if err := os.CopyFS(before, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	var subRoot ownerRecord
+	b.do(func(tx *store.Tx) error {
+		if _, err := get(tx, bucketOwners, "b", &subRoot); err != nil {
+			return err
+		}
+		return b.v.RemoveOwner(tx, "b")
+	})
+	next, err := b.nextRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	during, err := os.ReadFile(b.options().Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := next.key.Clone() // handed over later
+	b.stop()
+	b = start(t, dir, p) // goes on
+	if !b.v.current().key.Equal(root) || b.v.current().file.Previous != nil {
+		t.Fatal("the root key was not changed")
+	}
+	// With the new root they open no root that came before it.
+	file, err := parseRoot(during)
+	if err != nil {
+		t.Fatal(err)
+	}
+	previous := file.file.Previous
+	for _, purpose := range []string{purposePrevious, purposeRoot, purposeStoreKey} {
+		l := file.previousLabel(previous)
+		l.purpose = purpose
+		if _, err := unwrap(root, l, previous.Wrapped); err == nil {
+			t.Error("the new root opens the old one")
+		}
+	}
+	if _, err := unwrap(root, b.v.subRootLabel("b", subRoot.ID), subRoot.Wrapped); err == nil {
+		t.Error("the new root opens the sub-root of the removed owner")
+	}
+	// Nor does the broker's own program, which opens the old root, take the store
+	// from before over to the new one.
+	if err := os.WriteFile(filepath.Join(before, "root.json"), during, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := &place{t: t, dir: before, p: p}
+	opened, err := OpenRoot(t.Context(), old.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := openStore(t, before, opened)
+	if _, err := Open(t.Context(), st, opened, Options{Now: testNow}); !errors.Is(err, ErrTampered) {
+		t.Errorf("the store from before goes with the root file of afterwards: %v", err)
+	}
+	if err := st.View(func(tx *store.Tx) error {
+		var kept ownerRecord
+		_, err := get(tx, bucketOwners, "b", &kept)
+		if err == nil && !bytes.Equal(kept.Wrapped, subRoot.Wrapped) {
+			t.Errorf("the sub-root of %s was wrapped anew", info.Owner)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

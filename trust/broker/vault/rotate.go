@@ -10,8 +10,8 @@ import (
 
 // RotateRoot replaces the root key. Owners' sub-roots and the broker's own
 // secrets are wrapped anew; owners' keys stay as they are. It can be killed at
-// any moment: the root file keeps the old root, wrapped under the new, until the
-// store is done, and Open goes on from there.
+// any moment: the root file keeps the old root until the store is done, and Open
+// goes on from there.
 //
 // After an owner was removed it makes copies of the old store useless for
 // everyone who does not also have a copy of the old root file and what opens it.
@@ -23,7 +23,11 @@ func (v *Vault) RotateRoot(ctx context.Context, st *store.Store) error {
 			return err
 		}
 	}
-	next, err := v.nextRoot(ctx)
+	mark, err := v.mark(ctx, st)
+	if err != nil {
+		return err
+	}
+	next, err := v.nextRoot(ctx, mark)
 	if err != nil {
 		return err
 	}
@@ -56,8 +60,8 @@ func (v *Vault) current() *Root {
 	return v.root
 }
 
-// nextRoot writes a root file with a new key and the present one under it.
-func (v *Vault) nextRoot(ctx context.Context) (*Root, error) {
+// nextRoot writes a root file with a new key beside the present one.
+func (v *Vault) nextRoot(ctx context.Context, mark string) (*Root, error) {
 	old := v.current()
 	key, err := secret.Random(v.options.Random, rootSize)
 	if err != nil {
@@ -68,21 +72,23 @@ func (v *Vault) nextRoot(ctx context.Context) (*Root, error) {
 		return nil, err
 	}
 	next := &Root{options: old.options, key: key, previous: old.key.Clone()}
-	next.file = rootFile{Format: format, Broker: old.file.Broker, ID: id, Created: v.now()}
+	next.file = rootFile{
+		Format: format, Broker: old.file.Broker, ID: id, Created: v.now(),
+		Previous: &previousRoot{ID: old.file.ID, Mark: mark},
+	}
 	storeKey, err := unwrap(old.key, old.storeKeyLabel(), old.file.StoreKey)
+	if err == nil {
+		next.file.StoreKey, err = wrap(key, next.storeKeyLabel(), storeKey)
+		storeKey.Zero()
+	}
+	if err == nil {
+		err = next.seal(ctx, old.options.Protector)
+	}
 	if err != nil {
+		next.Zero()
 		return nil, err
 	}
-	defer storeKey.Zero()
-	if next.file.StoreKey, err = wrap(key, next.storeKeyLabel(), storeKey); err != nil {
-		return nil, err
-	}
-	wrapped, err := wrap(key, next.previousLabel(old.file.ID), old.key)
-	if err != nil {
-		return nil, err
-	}
-	next.file.Previous = &previousRoot{ID: old.file.ID, Wrapped: wrapped}
-	return next, next.seal(ctx, old.options.Protector)
+	return next, nil
 }
 
 // finishRotation wraps under the root what is still under the previous one, and
@@ -90,6 +96,9 @@ func (v *Vault) nextRoot(ctx context.Context) (*Root, error) {
 func (v *Vault) finishRotation(ctx context.Context, st *store.Store) error {
 	root := v.current()
 	err := st.Update(ctx, func(tx *store.Tx) error {
+		if err := v.admit(tx, root); err != nil {
+			return err
+		}
 		if err := v.rewrapOwners(tx, root); err != nil {
 			return err
 		}

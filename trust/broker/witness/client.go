@@ -104,12 +104,18 @@ func (c *client) cosign(ctx context.Context, cp *audit.Checkpoint, signed []byte
 			return sig, nil
 		case http.StatusConflict:
 			size, err := parseSize(strings.TrimSuffix(string(body), "\n"))
-			if err != nil {
+			switch {
+			case old == cp.Size && (err != nil || size == old):
+				// It has this very size, and says so for the root's sake, perhaps
+				// in words: that a size comes with this is not asked of it.
+				return nil, fmt.Errorf("%w: one of %d entries with another root", errConflict, cp.Size)
+			case err != nil:
 				return nil, fmt.Errorf("its answer %d does not parse: %w", status, err)
-			}
-			if c.size = size; size > cp.Size {
+			case size > cp.Size:
+				c.size = size
 				return nil, fmt.Errorf("%w: one of %d entries, where this one has %d", errConflict, size, cp.Size)
 			}
+			c.size = size
 		case http.StatusUnprocessableEntity:
 			return nil, fmt.Errorf("%w: %s", errConflict, quote(body))
 		default:

@@ -83,9 +83,9 @@ func parseKey(name, rest string) (*encodedKey, error) {
 	if err != nil || len(hash16) != 8 || !validName(name) {
 		return nil, errors.New("it does not have the form name+hash+key")
 	}
-	key, err := base64.StdEncoding.DecodeString(key64)
+	key, err := base64.StdEncoding.Strict().DecodeString(key64)
 	switch {
-	case err != nil:
+	case err != nil || len(key64) != base64.StdEncoding.EncodedLen(len(key)): // no line ends in it
 		return nil, errors.New("its last part is not base64")
 	case len(key) != 1+ed25519.PublicKeySize:
 		return nil, fmt.Errorf("its last part has %d bytes, not %d", len(key), 1+ed25519.PublicKeySize)

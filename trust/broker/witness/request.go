@@ -2,7 +2,6 @@ package witness
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -53,11 +52,11 @@ func parseRequest(body []byte) (*request, error) {
 	}
 	r := &request{oldSize: size, signed: signed}
 	for i, line := range lines[1:] {
-		h, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(h) != tlog.HashSize {
-			return nil, fmt.Errorf("line %d: %.80q is not a hash in base64", i+2, line)
+		h, err := audit.ParseHash(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+2, err)
 		}
-		r.proof = append(r.proof, tlog.Hash(h))
+		r.proof = append(r.proof, h)
 	}
 	return r, nil
 }

@@ -237,11 +237,15 @@ func (w *Witness) advance(ctx context.Context, r *request, c *audit.Checkpoint) 
 			}
 		}
 		if r.oldSize != before.Size {
+			if r.oldSize > before.Size {
+				w.log.Warn("a log says that more of it was co-signed here than is known: was this witness put back from an older copy?",
+					"origin", c.Origin, "latest_size", before.Size, "log_says", r.oldSize)
+			}
 			return &answer{status: http.StatusConflict, size: before.Size, reason: "another size is the latest"}
 		}
 		if err := follows(r, before, c); err != nil {
 			w.log.Error("a log shows two histories", "origin", c.Origin, "latest_size", before.Size, "latest_root", before.Root, "size", c.Size, "root", c.Root, "error", err)
-			return refuse(http.StatusUnprocessableEntity, "%v", err)
+			return err
 		}
 		if c.Size == before.Size {
 			return nil
@@ -253,16 +257,16 @@ func (w *Witness) advance(ctx context.Context, r *request, c *audit.Checkpoint) 
 // follows proves that a checkpoint goes on from the one before.
 func follows(r *request, before, c *audit.Checkpoint) error {
 	if c.Size == before.Size && c.Root != before.Root {
-		return fmt.Errorf("another root at %d entries", c.Size)
+		return &answer{status: http.StatusConflict, size: before.Size, reason: fmt.Sprintf("another root at %d entries", c.Size)}
 	}
 	if before.Size == 0 || before.Size == c.Size {
 		if len(r.proof) != 0 {
-			return errors.New("a proof where there is nothing to prove")
+			return refuse(http.StatusUnprocessableEntity, "a proof where there is nothing to prove")
 		}
 		return nil
 	}
 	if err := tlog.CheckTree(r.proof, c.Size, c.Root, before.Size, before.Root); err != nil {
-		return fmt.Errorf("the tree of %d entries does not begin with that of %d: %w", c.Size, before.Size, err)
+		return refuse(http.StatusUnprocessableEntity, "the tree of %d entries does not begin with that of %d: %v", c.Size, before.Size, err)
 	}
 	return nil
 }

@@ -397,14 +397,14 @@ func TestProtocol(t *testing.T) {
 		{"unknown log", body(0, nil, signed(tree, 3, otherLog)), 404, ""},
 		{"stranger's key", body(0, nil, signed(tree, 3, stranger)), 403, ""},
 		{"changed after signing", body(0, nil, changed), 403, ""},
-		{"empty tree of another root", body(0, nil, wrongRoot(0)), 422, ""},
+		{"empty tree of another root", body(0, nil, wrongRoot(0)), 409, "0\n"},
 		{"proof from nothing", body(0, tlog.TreeProof{{}}, signed(tree, 3, signer)), 422, ""},
 		{"old size too great", body(4, nil, signed(tree, 3, signer)), 400, ""},
 		{"not the latest", body(2, tree.prove(2, 3), signed(tree, 3, signer)), 409, "0\n"},
 		{"first", body(0, nil, signed(tree, 3, signer)), 200, "— w "},
 		{"again", body(3, nil, signed(tree, 3, signer)), 200, "— w "},
 		{"again from nothing", body(0, nil, signed(tree, 3, signer)), 409, "3\n"},
-		{"another root", body(3, nil, wrongRoot(3)), 422, ""},
+		{"another root", body(3, nil, wrongRoot(3)), 409, "3\n"},
 		{"next", body(3, tree.prove(3, 6), signed(tree, 6, signer)), 200, "— w "},
 		{"smaller", body(3, tree.prove(3, 5), signed(tree, 5, signer)), 409, "6\n"},
 		{"proof cut", body(6, tree.prove(6, 8)[1:], signed(tree, 8, signer)), 422, ""},
@@ -476,6 +476,7 @@ func TestCosignature(t *testing.T) {
 	for name, vkey := range map[string]string{
 		"empty": "", "no hash": "w+AAAA", "another name": "x" + s.String(), "log's type": strings.Replace(s.String(), "+B", "+A", 1),
 		"no key": "w+00000000+", "no base64": "w+00000000+!", "space": "w w+00000000+AA==",
+		"line end": s.String()[:30] + "\n" + s.String()[30:],
 	} {
 		if _, err := NewVerifier(vkey); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -547,7 +548,38 @@ func (m *memTree) prove(oldSize, size int64) tlog.TreeProof {
 	return p
 }
 
+// TestConflictOfAnotherWitness: a witness of another make tells a broker whose
+// tree is as large as the one that it co-signed, and another one, by 409 alone
+// (C2SP tlog-witness).
+func TestConflictOfAnotherWitness(t *testing.T) {
+	t.Parallel()
+	signer, verifier := logKeys(t)
+	for name, body := range map[string]string{"a size": "1\n", "words": "another root\n", "nothing": ""} {
+		s := newSigner(t, "w", at(0))
+		asked := 0
+		p := listen(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			text, _ := io.ReadAll(r.Body)
+			asked++
+			w.Header().Set("Content-Type", contentSize)
+			w.WriteHeader(http.StatusConflict)
+			if asked == 1 && !strings.HasPrefix(string(text), "old 1\n") {
+				io.WriteString(w, "1\n")
+				return
+			}
+			io.WriteString(w, body)
+		}))
+		st := openStore(t, t.TempDir())
+		l := startLog(t, st, signer, verifier, newQuorum(t, verifier, 0, p))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if w, err := release(ctx, st, l, "again"); !errors.Is(err, audit.ErrForked) {
+			t.Errorf("%s: got %v, %v", name, w, err)
+		}
+		cancel()
+	}
+}
+
 func FuzzRequest(f *testing.F) {
+	f.Add("old 3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\r\n\nlog\n5\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n")
 	f.Add("old 0\n\nlog\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— log AAAA\n")
 	f.Add("old 3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\nlog\n5\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n")
 	f.Fuzz(func(t *testing.T, body string) {

@@ -202,11 +202,15 @@ func (p *OwnersSeal) Give(owner string, s *shares.Share) error {
 		for id, set := range p.given {
 			for _, old := range set {
 				if old.Set.Owner == owner {
-					delete(p.given, id)
+					p.forget(id)
+					break
 				}
 			}
 		}
 		p.given[s.Set.ID] = map[int]*shares.Share{}
+	}
+	if old := p.given[s.Set.ID][s.Index]; old != nil && old != s {
+		old.Value.Zero()
 	}
 	p.given[s.Set.ID][s.Index] = s
 	return nil
@@ -263,7 +267,9 @@ func (p *OwnersSeal) Unseal(_ context.Context, sealed, associated []byte) (secre
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	p.forget()
+	for id := range p.given {
+		p.forget(id)
+	}
 	return key, nil
 }
 
@@ -285,18 +291,16 @@ func (p *OwnersSeal) combine(o *ownersPart) (own secret.Bytes, lacks string) {
 		}
 	}
 	// Which one is wrong cannot be told: they start again.
-	delete(p.given, o.Set.ID)
+	p.forget(o.Set.ID)
 	return secret.Bytes{}, fmt.Sprintf("%s (a share was wrong: give them again)", o.Set.Owner)
 }
 
-// forget zeroes the shares.
-func (p *OwnersSeal) forget() {
-	for _, set := range p.given {
-		for _, s := range set {
-			s.Value.Zero()
-		}
+// forget zeroes the shares of a set.
+func (p *OwnersSeal) forget(set string) {
+	for _, s := range p.given[set] {
+		s.Value.Zero()
 	}
-	clear(p.given)
+	delete(p.given, set)
 }
 
 func parseOwners(sealed []byte) (*ownersFile, error) {

@@ -105,8 +105,9 @@ func (p *Passphrase) Unseal(_ context.Context, sealed, associated []byte) (secre
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	// A changed file must not make us work for hours.
-	identity.SetMaxWorkFactor(20)
+	// A changed file must not make us work for hours, nor take more memory than
+	// sealing did, which is 1024 times 2 to the power of the work factor.
+	identity.SetMaxWorkFactor(p.work)
 	r, err := age.Decrypt(bytes.NewReader(sealed), identity)
 	if err != nil {
 		var wrong *age.NoIdentityMatchError

@@ -210,6 +210,16 @@ func TestPassphraseWork(t *testing.T) {
 	if _, err := p.Unseal(t.Context(), hard, associated); !errors.Is(err, ErrSealed) {
 		t.Errorf("a work factor of 30: %v", err)
 	}
+	// Nor for more than sealing took, even under the right passphrase: each step
+	// doubles the memory, too.
+	p.work++
+	if sealed, err = p.Seal(t.Context(), rootKey(t), associated); err != nil {
+		t.Fatal(err)
+	}
+	p.work--
+	if _, err := p.Unseal(t.Context(), sealed, associated); !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "work factor too large") {
+		t.Errorf("a work factor of one more: %v", err)
+	}
 }
 
 type owner struct {
