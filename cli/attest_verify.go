@@ -118,7 +118,7 @@ func (a *app) attestVerify(ctx context.Context, path string, opt verifyOptions) 
 		return opt.unreachable(err)
 	}
 	if err == nil && want != nil {
-		err = compareReportData(found, *want)
+		found, err = compareReportData(found, *want)
 	}
 	return a.showVerified(r, found, now, want != nil, err)
 }
@@ -134,14 +134,14 @@ func verifyRecognized(ctx context.Context, v platforms.Verifiers, r *platforms.R
 const checkReportData = "report data"
 
 // compareReportData adds a check that the evidence has the expected report data.
-func compareReportData(v *attest.Verification, want attest.ReportData) error {
-	if v.Claims.ReportData.Equal(want) {
-		v.Checks = append(v.Checks, attest.Check{Name: checkReportData, Passed: true, Detail: "as expected"})
-		return nil
+func compareReportData(v *attest.Verification, want attest.ReportData) (*attest.Verification, error) {
+	l := attest.Checklist{Verification: *v}
+	var err error
+	if !v.Claims.ReportData.Equal(want) {
+		err = fmt.Errorf("they are %x, expected are %x: the evidence was made for another nonce, key or job", v.Claims.ReportData, want)
 	}
-	detail := fmt.Sprintf("they are %x, expected are %x: the evidence was made for another nonce, key or job", v.Claims.ReportData, want)
-	v.Checks = append(v.Checks, attest.Check{Name: checkReportData, Detail: detail})
-	return fmt.Errorf("%w: %s: %s", attest.ErrRefused, checkReportData, detail)
+	l.Check(checkReportData, err, "as expected")
+	return l.End()
 }
 
 // showVerified prints the result, and returns the error that refuses the evidence.

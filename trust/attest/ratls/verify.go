@@ -37,45 +37,35 @@ const (
 func (v *Verifier) Verify(ctx context.Context, der []byte) (*attest.Verification, error) {
 	c, err := Parse(der)
 	if err != nil {
-		return refused(nil, checkCertificate, err)
+		var l attest.Checklist
+		l.Check(checkCertificate, err, "")
+		return l.End()
 	}
 	return v.VerifyParsed(ctx, c)
 }
 
 // VerifyParsed is Verify for a certificate that was parsed already.
 func (v *Verifier) VerifyParsed(ctx context.Context, c *Certificate) (*attest.Verification, error) {
-	if err := v.certificate(c); err != nil {
-		return refused(nil, checkCertificate, err)
-	}
+	var l attest.Checklist
 	quotes, err := v.of(c.Evidence.Platform)
-	if err != nil {
-		return refused(nil, checkCertificate, err)
+	if err == nil {
+		err = v.certificate(c)
 	}
-	own := attest.Check{
-		Name: checkCertificate, Passed: true,
-		Detail: fmt.Sprintf("self-signed, %s form, valid until %s", c.Form, c.X509.NotAfter.UTC().Format(time.DateOnly)),
+	if !l.Check(checkCertificate, err, "self-signed, %s form, valid until %s", c.Form, c.X509.NotAfter.UTC().Format(time.DateOnly)) {
+		return l.End()
 	}
 	found, err := quotes.Verify(ctx, &c.Evidence)
-	if found == nil {
-		found = new(attest.Verification)
+	if found != nil {
+		l.Claims, l.Checks = found.Claims, append(l.Checks, found.Checks...)
 	}
-	found.Checks = append([]attest.Check{own}, found.Checks...)
 	if err != nil {
-		return found, err
+		return &l.Verification, err
 	}
-	if !found.Claims.ReportData.Equal(c.Want) {
-		return refused(found, checkBinding, fmt.Errorf("the quote vouches for another key: its report data are %x, not %x", found.Claims.ReportData, c.Want))
+	if !l.Claims.ReportData.Equal(c.Want) {
+		err = fmt.Errorf("the quote vouches for another key: its report data are %x, not %x", l.Claims.ReportData, c.Want)
 	}
-	found.Checks = append(found.Checks, attest.Check{Name: checkBinding, Passed: true, Detail: "the quote vouches for the certificate's key"})
-	return found, nil
-}
-
-func refused(v *attest.Verification, name string, err error) (*attest.Verification, error) {
-	if v == nil {
-		v = new(attest.Verification)
-	}
-	v.Checks = append(v.Checks, attest.Check{Name: name, Detail: err.Error()})
-	return v, fmt.Errorf("%w: %s: %w", attest.ErrRefused, name, err)
+	l.Check(checkBinding, err, "the quote vouches for the certificate's key")
+	return l.End()
 }
 
 func (v *Verifier) of(p attest.Platform) (attest.Verifier, error) {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -87,65 +86,46 @@ const (
 // verification is one run of Verify.
 type verification struct {
 	*Verifier
-	now     time.Time
-	result  attest.Verification
-	refused []string
-}
+	attest.Checklist
 
-func (v *verification) check(name string, err error, format string, args ...any) bool {
-	c := attest.Check{Name: name, Passed: err == nil}
-	if err == nil {
-		c.Detail = fmt.Sprintf(format, args...)
-	} else {
-		c.Detail = err.Error()
-		v.refused = append(v.refused, name+": "+c.Detail)
-	}
-	v.result.Checks = append(v.result.Checks, c)
-	return c.Passed
-}
-
-func (v *verification) end() (*attest.Verification, error) {
-	if len(v.refused) == 0 {
-		return &v.result, nil
-	}
-	return &v.result, fmt.Errorf("%w: %s", attest.ErrRefused, strings.Join(v.refused, "; "))
+	now time.Time
 }
 
 // Verify implements attest.Verifier.
 func (v *Verifier) Verify(ctx context.Context, e *attest.Evidence) (*attest.Verification, error) {
 	run := &verification{Verifier: v, now: v.options.Now()}
-	run.result.Claims.Platform = attest.SNP
+	run.Claims.Platform = attest.SNP
 	if e == nil || e.Platform != attest.SNP {
-		run.check(checkPlatform, errors.New("the evidence is not of snp"), "")
-		return run.end()
+		run.Check(checkPlatform, errors.New("the evidence is not of snp"), "")
+		return run.End()
 	}
 	r, err := Parse(e.Quote)
-	if !run.check(checkFormat, err, "version %d", versionOf(r)) {
-		return run.end()
+	if !run.Check(checkFormat, err, "version %d", versionOf(r)) {
+		return run.End()
 	}
-	run.result.Claims = r.Claims()
+	run.Claims = r.Claims()
 	run.report(r)
 	c, refused, err := run.chain(ctx, r)
 	if err != nil {
-		return &run.result, err
+		return &run.Verification, err
 	}
 	if refused == nil {
 		refused = c.at(run.now)
 	}
-	if !run.check(checkChain, refused, "%s", c.describe()) {
-		return run.end()
+	if !run.Check(checkChain, refused, "%s", c.describe()) {
+		return run.End()
 	}
-	run.result.Claims.SNP.Product = string(c.product)
-	run.check(checkSignature, verify.SnpReportSignature(r.raw, c.leaf), "by the %s", c.keyKind)
-	run.check(checkKey, c.matches(r), "%s", c.product.describe(r.fields.ReportedTcb))
-	run.check(checkTCB, c.product.ordered(r), "reported at most committed, committed at most current")
-	if len(run.refused) > 0 {
-		return run.end()
+	run.Claims.SNP.Product = string(c.product)
+	run.Check(checkSignature, verify.SnpReportSignature(r.raw, c.leaf), "by the %s", c.keyKind)
+	run.Check(checkKey, c.matches(r), "%s", c.product.describe(r.fields.ReportedTcb))
+	run.Check(checkTCB, c.product.ordered(r), "reported at most committed, committed at most current")
+	if run.Refused() {
+		return run.End()
 	}
 	if err := run.revocation(ctx, c, e.Endorsements); err != nil {
-		return &run.result, err
+		return &run.Verification, err
 	}
-	return run.end()
+	return run.End()
 }
 
 func versionOf(r *Report) uint32 {
@@ -177,14 +157,14 @@ func (v *verification) report(r *Report) {
 	case f.Vmpl > 3:
 		err = fmt.Errorf("there is no VMPL %d", f.Vmpl)
 	}
-	v.check(checkVMPL, err, "%d", f.Vmpl)
+	v.Check(checkVMPL, err, "%d", f.Vmpl)
 
-	agent := v.result.Claims.SNP.MigrationAgent
+	agent := v.Claims.SNP.MigrationAgent
 	err = nil
 	if agent && f.Policy&migrationBit == 0 {
 		err = errors.New("the report names a migration agent, which the guest policy does not allow")
 	}
-	v.check(checkMigration, err, "%s", map[bool]string{true: "there is one", false: "there is none"}[agent])
+	v.Check(checkMigration, err, "%s", map[bool]string{true: "there is one", false: "there is none"}[agent])
 }
 
 // ordered checks that the machine's owner reports no newer TCB version than the
@@ -289,7 +269,7 @@ func (v *verification) revocation(ctx context.Context, c *chain, endorsements []
 	}
 	switch {
 	case errors.Is(err, ErrNoCollateral) && v.options.InsecureNoCRLs:
-		v.check(checkRevocation, nil, "not checked: there is no revocation list, and insecure-no-crls allows that")
+		v.Check(checkRevocation, nil, "not checked: there is no revocation list, and insecure-no-crls allows that")
 		v.claimDates(c, nil)
 		return nil
 	case err != nil:
@@ -299,7 +279,7 @@ func (v *verification) revocation(ctx context.Context, c *chain, endorsements []
 	if err == nil {
 		err = v.revoked(c, list)
 	}
-	if v.check(checkRevocation, err, "not revoked, by the list until %s", nextUpdate(list)) {
+	if v.Check(checkRevocation, err, "not revoked, by the list until %s", nextUpdate(list)) {
 		v.claimDates(c, list)
 	}
 	return nil
@@ -367,7 +347,7 @@ func (v *verification) revoked(c *chain, list *x509.RevocationList) error {
 // of no TCB version whether it is up to date: a policy gives the least.
 func (v *verification) claimDates(c *chain, list *x509.RevocationList) {
 	from, until := c.dates()
-	t := &v.result.Claims.TCB
+	t := &v.Claims.TCB
 	t.Issued, t.Latest, t.Expires = from, from, until
 	if list == nil {
 		return
