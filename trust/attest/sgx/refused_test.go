@@ -184,7 +184,7 @@ var refusedChains = map[string]struct {
 	"revocation list from the future": {"freshness", `revocation list of the PCK CA is from the future: issued on`, func(s *scene) {
 		s.pckCRL(func(l *x509.RevocationList) { l.ThisUpdate = a.Now.Add(time.Second) })
 	}},
-	"revocation list of some certificates": {"revocation", `extension 2.5.29.28 of the revocation list of "Intel SGX PCK Platform CA" is not known`, func(s *scene) {
+	"revocation list of some certificates": {"revocation", `extension 2.5.29.28 of the revocation list of "Intel SGX PCK Platform CA": it is not a whole list`, func(s *scene) {
 		s.pckCRL(func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
 		})
@@ -192,11 +192,11 @@ var refusedChains = map[string]struct {
 	"revocation list of another CA": {"revocation", `the revocation list is of "Intel SGX PCK Processor CA", not of "Intel SGX PCK Platform CA"`, func(s *scene) {
 		s.collateral = append(s.collateral, func(c *attesttest.CollateralSpec) { c.PCKCRL = s.a.CRL(s.a.Processor, nil) })
 	}},
-	"revocation list of another root": {"revocation", `signature of the revocation list of "Intel SGX Root CA": x509: ECDSA verification failure`, func(s *scene) {
+	"revocation list of another root": {"revocation", `the revocation list is of another key than that of "Intel SGX Root CA"`, func(s *scene) {
 		other := attesttest.New(attesttest.Config{Seed: "other"})
 		s.collateral = append(s.collateral, func(c *attesttest.CollateralSpec) { c.RootCRL = other.CRL(other.Root, nil) })
 	}},
-	"revocation list forged": {"revocation", `signature of the revocation list of "Intel SGX PCK Platform CA": x509: ECDSA verification failure`, func(s *scene) {
+	"revocation list forged": {"revocation", `the revocation list is of another key than that of "Intel SGX PCK Platform CA"`, func(s *scene) {
 		other := attesttest.New(attesttest.Config{Seed: "other"})
 		s.collateral = append(s.collateral, func(c *attesttest.CollateralSpec) { c.PCKCRL = other.CRL(other.Platform, nil) })
 	}},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloister/trust/attest"
+	"cloister/trust/attest/revocation"
 )
 
 // IntelService is the address of Intel's Provisioning Certification Service.
@@ -252,7 +253,7 @@ func expiryOfQEIdentity(body []byte) (time.Time, error) {
 }
 
 func expiryOfCRL(der []byte) (time.Time, error) {
-	l, err := parseCRL(der)
+	l, err := revocation.Parse(der)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -7,8 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -144,6 +147,28 @@ func TestRefused(t *testing.T) {
 		"intermediate revoked":   {crl(nil, a.ASK), "was revoked"},
 		"list of another root":   {&attest.Evidence{Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: other.CRL(nil)}, "revocation"},
 		"list that is none":      {&attest.Evidence{Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: []byte("list")}, "revocation"},
+		"list with bytes after it": {&attest.Evidence{
+			Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: append(a.CRL(nil), 0),
+		}, "followed by 1 bytes"},
+		"list of some certificates": {crl(func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
+		}), "2.5.29.28"},
+		"list of changes": {crl(func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Value: []byte{2, 1, 1}}}
+		}), "2.5.29.27"},
+		"list with an entry of unknown meaning": {crl(func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries = []x509.RevocationListEntry{{
+				SerialNumber: big.NewInt(5), RevocationTime: a.Now,
+				ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0}}},
+			}}
+		}), "2.5.29.29"},
+		"list of another name": {&attest.Evidence{
+			Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: genoa.CRL(nil),
+		}, "ARK-Genoa"},
+		"list signed otherwise": {crl(func(l *x509.RevocationList) { l.SignatureAlgorithm = x509.SHA384WithRSA }), "SHA384-RSAPSS"},
+		"root that issues no authorities": {evidence(a, a.Report(reportData), a.Table(a.VCEK, a.ASK, a.Issue(nil, "ARK-Milan", snptest.CA, func(x *x509.Certificate) {
+			x.MaxPathLenZero = true
+		}))), "no other authority"},
 		"certificate that is no": {evidence(a, a.Report(reportData), a.Table(&x509.Certificate{Raw: []byte("none")}, nil, nil)), "endorsement key chain"},
 	}
 	for name, test := range tests {
