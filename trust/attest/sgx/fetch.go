@@ -66,6 +66,11 @@ func (s *Service) once(ctx context.Context, w wanted) (*part, error) {
 		limit = revocation.MaxSize
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(limit)+1))
+	if err == nil {
+		// A server that sees the connection close may end its answer in time to have
+		// what was read look whole.
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.url, err)
 	}

@@ -146,6 +146,10 @@ var refusedChains = map[string]struct {
 	"CA is none": {"pck chain", `certificate "Intel SGX PCK Certificate": signature of "Intel SGX PCK Platform CA": x509: invalid signature: pa`, func(s *scene) {
 		s.issuer(func(t *x509.Certificate) { t.IsCA, t.MaxPathLenZero, t.MaxPathLen = false, false, -1 })
 	}},
+	"root that issues no authorities": {"pck chain", `too many intermediates for path length constraint`, func(s *scene) {
+		root := s.a.Issue(nil, attesttest.NameRoot, attesttest.CA)
+		s.machine = append(s.machine, func(m *attesttest.MachineSpec) { m.Root = root })
+	}},
 	"CA of unknown extension": {"pck chain", `certificate "Intel SGX PCK Platform CA": critical extension 1.2.3.4 is not known`, func(s *scene) { s.issuer(critical) }},
 	"no certificates": {"quote format", `signature data: the PCK certificate chain is empty`, func(s *scene) {
 		s.spec(func(q *attesttest.QuoteSpec) { q.Chain = nil })

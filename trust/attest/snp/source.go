@@ -10,13 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"cloister/trust/attest/fetch"
 	"cloister/trust/attest/revocation"
 )
 
@@ -159,31 +159,18 @@ const (
 // NewKDS returns a source at a base address, such as AMD. The client sets the
 // timeouts; nil means one that gives up after 30 seconds.
 func NewKDS(base string, client *http.Client, now func() time.Time) (*KDS, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("it has to be the address of a key distribution service, such as %s, without user, query or fragment", AMD)
+	u, err := fetch.Address(base)
+	if err != nil {
+		return nil, fmt.Errorf("address of the key distribution service, such as %s: %w", AMD, err)
 	}
-	own := http.Client{Timeout: 30 * time.Second}
-	if client != nil {
-		own = *client
-	}
-	inner := own.CheckRedirect
-	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		switch {
-		case r.URL.Scheme != "https":
-			return fmt.Errorf("redirected to %s, which is not https", r.URL.Redacted())
-		case inner != nil:
-			return inner(r, via)
-		case len(via) >= 5:
-			return errors.New("redirected too often")
-		}
-		return nil
+	if client == nil {
+		client = &http.Client{Timeout: 30 * time.Second}
 	}
 	if now == nil {
 		now = time.Now
 	}
 	return &KDS{
-		base: strings.TrimSuffix(base, "/"), client: &own, now: now,
+		base: u.String(), client: fetch.Client(client), now: now,
 		kept: map[string]kept{}, failed: map[string]kept{}, asking: map[string]chan struct{}{},
 	}, nil
 }
