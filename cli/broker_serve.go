@@ -184,13 +184,11 @@ func (f *brokerServeFlags) protector() (protector.Protector, error) {
 	return protector.NewPassphrase(passphrase)
 }
 
-// sources are where collateral comes from: first from the evidence itself.
+// sources are where collateral comes from: what the evidence carries comes last,
+// so that older collateral which an attacker chose does not hide newer.
 func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 	s := &broker.Sources{Now: time.Now}
-	intel := sgx.Sources{sgx.NewCarried()}
-	if f.collateral != "" {
-		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
-	}
+	var intel sgx.Sources
 	if f.pccs != "" {
 		service, err := sgx.NewService(sgx.ServiceOptions{URL: f.pccs, Now: time.Now})
 		if err != nil {
@@ -198,7 +196,10 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 		}
 		intel = append(intel, service)
 	}
-	s.Intel = intel
+	if f.collateral != "" {
+		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
+	}
+	s.Intel = append(intel, sgx.NewCarried())
 	if f.kds != "" {
 		kds, err := snp.NewKDS(f.kds, nil, time.Now)
 		if err != nil {

@@ -121,6 +121,24 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// TestOtherReportData has evidence of other report data than were asked for be none.
+func TestOtherReportData(t *testing.T) {
+	t.Parallel()
+	m, a := attesttest.New(attesttest.Config{}).Machine(), snptest.New(snptest.Config{})
+	other := attest.ReportData{9}
+	for provider, out := range map[string][]byte{
+		"tdx_guest": m.TDXQuote(4, other), "tdx_guest ": m.SGXQuote(3, reportData), "sev_guest": a.Report(other),
+	} {
+		p, err := tsm.NewProducer(kernel(provider, func(attest.ReportData) ([]byte, []byte) { return out, []byte{} }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Produce(context.Background(), reportData); err == nil || !strings.Contains(err.Error(), "configfs-tsm") {
+			t.Errorf("%s: %v, %v", provider, e, err)
+		}
+	}
+}
+
 func TestBadReports(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
