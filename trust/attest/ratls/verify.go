@@ -3,6 +3,7 @@ package ratls
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -84,10 +85,17 @@ func (v *Verifier) certificate(c *Certificate) error {
 		return err
 	}
 	x, now := c.X509, v.now()
+	switch x.SignatureAlgorithm {
+	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+	default:
+		return fmt.Errorf("its signature algorithm is %s, not ECDSA with SHA-256 or longer", x.SignatureAlgorithm)
+	}
 	if err := x.CheckSignature(x.SignatureAlgorithm, x.RawTBSCertificate, x.Signature); err != nil {
 		return fmt.Errorf("it was not signed by its own key: %w", err)
 	}
 	switch {
+	case len(x.UnhandledCriticalExtensions) > 0:
+		return fmt.Errorf("critical extension %s is not known", x.UnhandledCriticalExtensions[0])
 	case now.Before(x.NotBefore):
 		return fmt.Errorf("it is not valid before %s", x.NotBefore.UTC().Format(time.RFC3339))
 	case now.After(x.NotAfter):
@@ -128,7 +136,7 @@ func (v *Verifier) Require(ctx context.Context, config *tls.Config, accept Accep
 			}
 		}
 		if len(state.PeerCertificates) == 0 {
-			return fmt.Errorf("%w: %w", attest.ErrRefused, ErrNoQuote)
+			return fmt.Errorf("%w: %w", attest.ErrRefused, errNoQuote)
 		}
 		found, err := v.Verify(ctx, state.PeerCertificates[0].Raw)
 		if err != nil {
