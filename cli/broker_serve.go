@@ -199,7 +199,8 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 	if f.collateral != "" {
 		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
 	}
-	s.Intel = append(intel, sgx.NewCarried())
+	intel = append(intel, sgx.NewCarried())
+	s.Intel = intel
 	if f.kds != "" {
 		kds, err := snp.NewKDS(f.kds, nil, time.Now)
 		if err != nil {

@@ -115,35 +115,13 @@ func (c *chain) at(now time.Time) error {
 // verifyChain builds the chain of the certificate leaf, from the certificates
 // that the report carries, which all must hold, and those that AMD publishes.
 func (v *Verifier) verifyChain(r *Report, leaf []byte) (*chain, error) {
-	kind := r.signingKey()
-	c := &chain{keyKind: kind}
-	var err error
-	if c.leaf, err = x509.ParseCertificate(leaf); err != nil {
-		return nil, fmt.Errorf("the %s certificate: %w", kind, err)
+	c := &chain{keyKind: r.signingKey()}
+	if err := c.readLeaf(r, leaf); err != nil {
+		return nil, err
 	}
-	if c.key, err = parseEndorsement(c.leaf, kind); err != nil {
-		return nil, fmt.Errorf("the %s certificate: %w", kind, err)
-	}
-	// AMD issued certificates with another product's name; from version 3 on the
-	// report itself says what the processor is.
-	c.product = c.key.product
-	if r.saysProcessor() {
-		p, ok := productOf(r.fms)
-		if !ok {
-			return nil, unknownProcessor(r)
-		}
-		c.product = p
-	}
-	var carried []*x509.Certificate
-	for name, der := range map[string][]byte{"ASK": r.ask, "ARK": r.ark} {
-		if der == nil {
-			continue
-		}
-		x, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("the %s that the report carries: %w", name, err)
-		}
-		carried = append(carried, x)
+	carried, err := r.authorities()
+	if err != nil {
+		return nil, err
 	}
 	if c.ark, err = v.findRoot(c.product, carried); err != nil {
 		return nil, err
@@ -154,18 +132,51 @@ func (v *Verifier) verifyChain(r *Report, leaf []byte) (*chain, error) {
 		}
 	}
 	if c.issuer = issuerOf(c.leaf, slices.Concat(carried, v.published)); c.issuer == nil {
-		return nil, fmt.Errorf("no certificate of %q, which issued the %s, is known", c.leaf.Issuer.CommonName, kind)
+		return nil, fmt.Errorf("no certificate of %q, which issued the %s, is known", c.leaf.Issuer.CommonName, c.keyKind)
 	}
-	if name := issuerName(c.product, kind); c.issuer.Subject.CommonName != name {
-		return nil, fmt.Errorf("the %s was issued by %q, not by %q", kind, c.issuer.Subject.CommonName, name)
+	if name := issuerName(c.product, c.keyKind); c.issuer.Subject.CommonName != name {
+		return nil, fmt.Errorf("the %s was issued by %q, not by %q", c.keyKind, c.issuer.Subject.CommonName, name)
 	}
 	if err := issued(c.ark, c.issuer); err != nil {
 		return nil, err
 	}
-	if err := issued(c.issuer, c.leaf); err != nil {
-		return nil, err
+	return c, issued(c.issuer, c.leaf)
+}
+
+// readLeaf reads the certificate of the report's key, and finds the product.
+func (c *chain) readLeaf(r *Report, der []byte) error {
+	var err error
+	if c.leaf, err = x509.ParseCertificate(der); err != nil {
+		return fmt.Errorf("the %s certificate: %w", c.keyKind, err)
 	}
-	return c, nil
+	if c.key, err = parseEndorsement(c.leaf, c.keyKind); err != nil {
+		return fmt.Errorf("the %s certificate: %w", c.keyKind, err)
+	}
+	// AMD issued certificates with another product's name; from version 3 on the
+	// report itself says what the processor is.
+	if c.product = c.key.product; r.saysProcessor() {
+		var ok bool
+		if c.product, ok = productOf(r.fms); !ok {
+			return unknownProcessor(r)
+		}
+	}
+	return nil
+}
+
+// authorities reads the certificates of authorities that a report carries.
+func (r *Report) authorities() ([]*x509.Certificate, error) {
+	var carried []*x509.Certificate
+	for _, der := range [][]byte{r.ask, r.ark} {
+		if der == nil {
+			continue
+		}
+		x, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of an authority that the report carries: %w", len(carried)+1, err)
+		}
+		carried = append(carried, x)
+	}
+	return carried, nil
 }
 
 // findRoot returns the certificate of a trusted root key of a product.

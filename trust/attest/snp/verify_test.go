@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/google/go-sev-guest/testing/data"
+	"github.com/google/go-sev-guest/verify/testdata"
 	"github.com/google/go-sev-guest/verify/trust"
 
 	"cloister/trust/attest"
@@ -549,6 +550,27 @@ func FuzzParse(f *testing.F) {
 		}
 		if c := r.Claims(); !bytes.Equal(c.SNP.Measurement, quote[0x90:0xC0]) {
 			t.Error("the measurement was read elsewhere")
+		}
+	})
+}
+
+// FuzzKeyCertificate fuzzes what is read of the certificate of a report's key before
+// anything says who issued it.
+func FuzzKeyCertificate(f *testing.F) {
+	for _, p := range []snp.Product{snp.Milan, snp.Turin} {
+		a := snptest.New(snptest.Config{Product: p})
+		f.Add(a.VCEK.Raw, false)
+		f.Add(a.VLEK.Raw, true)
+	}
+	f.Add(testdata.VcekBytes, false)
+	f.Fuzz(func(t *testing.T, der []byte, vlek bool) {
+		kind := snp.VCEK
+		if vlek {
+			kind = snp.VLEK
+		}
+		product, hardwareID, err := snp.ParseEndorsement(der, kind)
+		if err == nil && (product != snp.Milan && product != snp.Genoa && product != snp.Turin || (hardwareID == nil) != vlek) {
+			t.Errorf("product %q, hardware id %x of a %s", product, hardwareID, kind)
 		}
 	})
 }

@@ -126,15 +126,20 @@ func TestOtherReportData(t *testing.T) {
 	t.Parallel()
 	m, a := attesttest.New(attesttest.Config{}).Machine(), snptest.New(snptest.Config{})
 	other := attest.ReportData{9}
-	for provider, out := range map[string][]byte{
-		"tdx_guest": m.TDXQuote(4, other), "tdx_guest ": m.SGXQuote(3, reportData), "sev_guest": a.Report(other),
+	for name, test := range map[string]struct {
+		provider string
+		out      []byte
+	}{
+		"a quote of other data":  {"tdx_guest", m.TDXQuote(4, other)},
+		"a quote of an enclave":  {"tdx_guest", m.SGXQuote(3, reportData)},
+		"a report of other data": {"sev_guest", a.Report(other)},
 	} {
-		p, err := tsm.NewProducer(kernel(provider, func(attest.ReportData) ([]byte, []byte) { return out, []byte{} }))
+		p, err := tsm.NewProducer(kernel(test.provider, func(attest.ReportData) ([]byte, []byte) { return test.out, []byte{} }))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e, err := p.Produce(context.Background(), reportData); err == nil || !strings.Contains(err.Error(), "configfs-tsm") {
-			t.Errorf("%s: %v, %v", provider, e, err)
+		if e, err := p.Produce(context.Background(), reportData); err == nil || !strings.Contains(err.Error(), "than were asked for") {
+			t.Errorf("%s: %v, %v", name, e, err)
 		}
 	}
 }
