@@ -166,6 +166,9 @@ func (t *rows) addSNP(c *attest.SNPClaims) {
 	t.add("vmpl", "%d", c.VMPL)
 	t.add("platform info", "%#x", c.PlatformInfo)
 	t.add("signed by", "%s", c.SigningKey)
+	if c.CloudProvider != "" {
+		t.add("cloud provider", "%s", c.CloudProvider)
+	}
 	t.add("migration agent", "%s", map[bool]string{true: "yes", false: "no"}[c.MigrationAgent])
 	t.add("reported tcb", "%016x", c.ReportedTCB)
 	t.add("committed tcb", "%016x", c.CommittedTCB)

@@ -55,6 +55,8 @@ func machines(ts *testscript.TestScript, neg bool, args []string) {
 		"snp.bin":          amd.Evidence(d).Quote,
 		"dice.pem":         certificate(ratls.DICE),
 		"legacy.pem":       certificate(ratls.Legacy),
+		"intel.pem":        intel.Root.PEM(),
+		"amd.pem":          pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: amd.ARK.Raw}),
 		"roots.pem": append(intel.Root.PEM(),
 			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: amd.ARK.Raw})...),
 	} {

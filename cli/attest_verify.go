@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	"cloister/trust/attest"
 	"cloister/trust/attest/platforms"
 	"cloister/trust/attest/ratls"
-	"cloister/trust/attest/sgx"
 	"cloister/trust/attest/snp"
 )
 
@@ -49,10 +47,9 @@ const attestVerifyExample = `  cloister attest verify evidence.json --nonce=1f0c
 
 // verifyOptions are the flags of "cloister attest verify".
 type verifyOptions struct {
-	collateral    []string
-	at            string
+	collateralOptions
+
 	reportData    reportDataOptions
-	grace         time.Duration
 	minEvaluation uint32
 	noCRLs        bool
 	insecureNone  bool
@@ -84,8 +81,7 @@ func (a *app) newAttestVerifyCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&opt.collateral, "collateral", []string{"carried"}, "take collateral from `SOURCE`: carried, online, an https address or a directory")
-	flags.StringVar(&opt.at, "at", "", "verify as of `TIME`, such as 2026-01-31T12:00:00Z or seconds since 1970")
+	opt.collateralOptions.flags(flags)
 	opt.reportData.flags(cmd)
 	flags.DurationVar(&opt.grace, "grace", 0, "accept collateral for `DURATION` after its end, such as 48h")
 	flags.Uint32Var(&opt.minEvaluation, "min-evaluation", 0, "demand Intel's collateral of evaluation number `N` or later")
@@ -118,7 +114,7 @@ func (a *app) attestVerify(ctx context.Context, path string, opt verifyOptions) 
 		return opt.unreachable(err)
 	}
 	if err == nil && want != nil {
-		err = compareReportData(found, *want)
+		found, err = compareReportData(found, *want)
 	}
 	return a.showVerified(r, found, now, want != nil, err)
 }
@@ -134,14 +130,14 @@ func verifyRecognized(ctx context.Context, v platforms.Verifiers, r *platforms.R
 const checkReportData = "report data"
 
 // compareReportData adds a check that the evidence has the expected report data.
-func compareReportData(v *attest.Verification, want attest.ReportData) error {
-	if v.Claims.ReportData.Equal(want) {
-		v.Checks = append(v.Checks, attest.Check{Name: checkReportData, Passed: true, Detail: "as expected"})
-		return nil
+func compareReportData(v *attest.Verification, want attest.ReportData) (*attest.Verification, error) {
+	l := attest.Checklist{Verification: *v}
+	var err error
+	if !v.Claims.ReportData.Equal(want) {
+		err = fmt.Errorf("they are %x, expected are %x: the evidence was made for another nonce, key or job", v.Claims.ReportData, want)
 	}
-	detail := fmt.Sprintf("they are %x, expected are %x: the evidence was made for another nonce, key or job", v.Claims.ReportData, want)
-	v.Checks = append(v.Checks, attest.Check{Name: checkReportData, Detail: detail})
-	return fmt.Errorf("%w: %s: %s", attest.ErrRefused, checkReportData, detail)
+	l.Check(checkReportData, err, "as expected")
+	return l.End()
 }
 
 // showVerified prints the result, and returns the error that refuses the evidence.
@@ -197,21 +193,6 @@ func (t *rows) addTCB(c attest.TCB) {
 	t.addDate("collateral until", c.Expires)
 }
 
-// verifyTime reads --at; empty is now.
-func verifyTime(text string) (time.Time, error) {
-	if text == "" {
-		return time.Now(), nil
-	}
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(seconds, 0), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, inputError("give a time such as 2026-01-31T12:00:00Z, or seconds since 1970", "--at: %q is no time", text)
-	}
-	return t, nil
-}
-
 // verifiers makes the verifiers of a platform.
 func (o *verifyOptions) verifiers(now func() time.Time, p attest.Platform) (platforms.Verifiers, error) {
 	if o.grace < 0 {
@@ -241,97 +222,12 @@ func (o *verifyOptions) verifiers(now func() time.Time, p attest.Platform) (plat
 		if set.IntelRoots, set.AMDRoots, err = readRoots(o.roots); err != nil {
 			return nil, err
 		}
+		// No roots mean the makers' own.
+		if have := map[bool]int{false: len(set.IntelRoots), true: len(set.AMDRoots)}[p == attest.SNP]; have == 0 {
+			return nil, inputError("", "--insecure-roots: %s has no root of %s", o.roots, p)
+		}
 	}
 	return platforms.NewVerifiers(set, accepted...)
-}
-
-// The sources of --collateral that have names.
-const (
-	collateralCarried = "carried"
-	collateralOnline  = "online"
-)
-
-func isAddress(source string) bool { return strings.Contains(source, "://") }
-
-func (o *verifyOptions) intelSource(now func() time.Time) (sgx.Source, error) {
-	var sources sgx.Sources
-	for _, name := range o.collateral {
-		address := name
-		switch {
-		case name == collateralCarried:
-			sources = append(sources, sgx.NewCarried())
-			continue
-		case name == collateralOnline:
-			address = sgx.IntelService
-		case !isAddress(name):
-			if err := isDirectory(name); err != nil {
-				return nil, err
-			}
-			sources = append(sources, sgx.NewDirectory(name, now))
-			continue
-		}
-		service, err := sgx.NewService(sgx.ServiceOptions{URL: address, Grace: o.grace})
-		if err != nil {
-			return nil, inputError("", "--collateral: %w", err)
-		}
-		sources = append(sources, service)
-	}
-	return sources, nil
-}
-
-// amdSource leaves out what is carried: a verifier of SNP takes that by itself
-// where no source has a newer list.
-func (o *verifyOptions) amdSource(now func() time.Time) (snp.Source, error) {
-	var sources snp.Sources
-	for _, name := range o.collateral {
-		address := name
-		switch {
-		case name == collateralCarried:
-			continue
-		case name == collateralOnline:
-			address = snp.AMD
-		case !isAddress(name):
-			if err := isDirectory(name); err != nil {
-				return nil, err
-			}
-			sources = append(sources, snp.Directory(name))
-			continue
-		}
-		service, err := snp.NewKDS(address, nil, now)
-		if err != nil {
-			return nil, inputError("", "--collateral: %w", err)
-		}
-		sources = append(sources, service)
-	}
-	return sources, nil
-}
-
-func isDirectory(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.IsDir() {
-		err = errors.New("is no directory")
-	}
-	if err != nil {
-		return inputError("give carried, online, an https address or a directory", "--collateral=%s: %w", path, err)
-	}
-	return nil
-}
-
-// unreachable gives an error of a source its exit code.
-func (o *verifyOptions) unreachable(err error) error {
-	online := false
-	for _, name := range o.collateral {
-		online = online || name == collateralOnline || isAddress(name)
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return err
-	case platforms.IsNoCollateral(err):
-		return inputError("name one that has it, such as --collateral=online", "no source of collateral has what is needed: %w", err)
-	case online:
-		return &Error{Code: ExitNetwork, Err: err, Hint: "check the address and the network; --collateral=DIRECTORY needs none"}
-	}
-	return err
 }
 
 // readRoots reads root certificates in PEM. Intel's keys are of a curve, AMD's are

@@ -63,8 +63,7 @@ func (a *app) newBrokerCheckCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opt.evidence, "evidence", "", "the evidence in `FILE`, in any form that \"cloister attest show\" reads")
-	flags.StringArrayVar(&opt.verify.collateral, "collateral", []string{collateralCarried}, "take collateral from `SOURCE`: carried, online, an https address or a directory")
-	flags.StringVar(&opt.verify.at, "at", "", "verify as of `TIME`, such as 2026-01-31T12:00:00Z or seconds since 1970")
+	opt.verify.collateralOptions.flags(flags)
 	flags.StringVar(&opt.verify.roots, "roots", "", "the certificates in `FILE` of roots that the policy names by their hash")
 	flags.StringSliceVar(&opt.frozen, "frozen", nil, "`OWNERS` who have frozen their keys")
 	if err := cmd.MarkFlagRequired("evidence"); err != nil {

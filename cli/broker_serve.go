@@ -223,13 +223,11 @@ func (f *brokerServeFlags) config(ctx context.Context, a *app, producer attest.P
 	return c, err
 }
 
-// sources are where collateral comes from: first from the evidence itself.
+// sources are where collateral comes from: what the evidence carries comes last,
+// so that older collateral which an attacker chose does not hide newer.
 func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 	s := &broker.Sources{}
-	intel := sgx.Sources{sgx.NewCarried()}
-	if f.collateral != "" {
-		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
-	}
+	var intel sgx.Sources
 	if f.pccs != "" {
 		service, err := sgx.NewService(sgx.ServiceOptions{URL: f.pccs, Now: time.Now})
 		if err != nil {
@@ -237,6 +235,10 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 		}
 		intel = append(intel, service)
 	}
+	if f.collateral != "" {
+		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
+	}
+	intel = append(intel, sgx.NewCarried())
 	s.Intel = intel
 	if f.kds != "" {
 		kds, err := snp.NewKDS(f.kds, nil, time.Now)

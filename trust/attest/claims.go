@@ -101,6 +101,8 @@ type SNPClaims struct {
 	Product         string `json:"product"` // such as Milan
 	// SigningKey is VCEK, the chip's, or VLEK, one that AMD gave a cloud provider.
 	SigningKey string `json:"signing_key"`
+	// CloudProvider is the one that the VLEK was given to, as AMD names it.
+	CloudProvider string `json:"cloud_provider,omitempty"`
 	// MigrationAgent says that the report names one, which can move the guest.
 	MigrationAgent bool `json:"migration_agent"`
 }

@@ -20,8 +20,8 @@ import (
 // Magic starts each document and has its version at its end.
 const Magic = "cloister-none v1"
 
-// DocumentSize is the length of each document in bytes.
-const DocumentSize = signedSize + ed25519.SignatureSize
+// documentSize is the length of each document in bytes.
+const documentSize = signedSize + ed25519.SignatureSize
 
 const signedSize = len(Magic) + sha256.Size + len(attest.ReportData{}) + ed25519.PublicKeySize
 
@@ -42,9 +42,9 @@ var errFormat = errors.New("it is no insecure-none document of version 1")
 
 // Parse reads a document and trusts nothing of it.
 func Parse(b []byte) (*Document, error) {
-	if len(b) != DocumentSize || !bytes.HasPrefix(b, []byte(Magic)) {
-		if len(b) > DocumentSize && bytes.HasPrefix(b, []byte(Magic)) {
-			return nil, fmt.Errorf("%w: it has %d bytes, not %d", errFormat, len(b), DocumentSize)
+	if len(b) != documentSize || !bytes.HasPrefix(b, []byte(Magic)) {
+		if len(b) > documentSize && bytes.HasPrefix(b, []byte(Magic)) {
+			return nil, fmt.Errorf("%w: it has %d bytes, not %d", errFormat, len(b), documentSize)
 		}
 		return nil, errFormat
 	}
@@ -62,7 +62,7 @@ func (d *Document) Encode() []byte { return append(d.body(), d.Signature...) }
 
 // body is what is signed of a document, without the domain.
 func (d *Document) body() []byte {
-	b := make([]byte, 0, DocumentSize)
+	b := make([]byte, 0, documentSize)
 	b = append(b, Magic...)
 	b = append(b, d.Binary[:]...)
 	b = append(b, d.ReportData[:]...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 
 	"cloister/trust/attest"
 )
@@ -17,8 +16,8 @@ const (
 	checkProtection = "protection"
 )
 
-// Nothing says what insecure-none protects; it is in each of its results.
-const Nothing = "none: insecure-none protects nothing, the machine's owner can read the program and forge this evidence"
+// nothing says what insecure-none protects; it is in each of its results.
+const nothing = "none: insecure-none protects nothing, the machine's owner can read the program and forge this evidence"
 
 // Verifier verifies the documents of insecure-none: that they are whole, no more.
 type Verifier struct{}
@@ -34,33 +33,27 @@ func (*Verifier) Platform() attest.Platform { return attest.InsecureNone }
 // Verify implements attest.Verifier. It needs no collateral, so each error says
 // that the evidence is refused.
 func (*Verifier) Verify(_ context.Context, e *attest.Evidence) (*attest.Verification, error) {
-	v := &attest.Verification{Claims: attest.Claims{Platform: attest.InsecureNone, Debug: true}}
-	check := func(name string, err error, detail string) error {
-		if err != nil {
-			v.Checks = append(v.Checks, attest.Check{Name: name, Detail: err.Error()})
-			return fmt.Errorf("%w: %s: %w", attest.ErrRefused, name, err)
-		}
-		v.Checks = append(v.Checks, attest.Check{Name: name, Passed: true, Detail: detail})
-		return nil
-	}
+	var l attest.Checklist
+	l.Claims = attest.Claims{Platform: attest.InsecureNone, Debug: true}
 	if e == nil || e.Platform != attest.InsecureNone {
-		return v, check(checkPlatform, errors.New("the evidence is not of insecure-none"), "")
+		l.Check(checkPlatform, errors.New("the evidence is not of insecure-none"), "")
+		return l.End()
 	}
 	d, err := Parse(e.Quote)
 	if err == nil && len(e.Endorsements) != 0 {
 		err = errors.New("insecure-none has no endorsements, but the evidence carries some")
 	}
-	if err := check(checkFormat, err, "version 1"); err != nil {
-		return v, err
+	if !l.Check(checkFormat, err, "version 1") {
+		return l.End()
 	}
-	v.Claims = Claims(d)
+	l.Claims = Claims(d)
 	if !d.Verify() {
 		err = errors.New("the machine key that the document names did not sign it")
 	}
-	if err := check(checkSignature, err, "by the key that the document names, which anyone can make"); err != nil {
-		return v, err
+	if l.Check(checkSignature, err, "by the key that the document names, which anyone can make") {
+		l.Check(checkProtection, nil, nothing)
 	}
-	return v, check(checkProtection, nil, Nothing)
+	return l.End()
 }
 
 // Claims are what a document says.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"cloister/trust/attest"
 )
@@ -17,7 +18,7 @@ import (
 // collateral about 100,000.
 const (
 	MaxQuote        = 128 << 10
-	MaxEndorsements = 512 << 10
+	maxEndorsements = 512 << 10
 	// MaxEvidence is of the JSON form.
 	MaxEvidence = 1 << 20
 )
@@ -47,9 +48,9 @@ func Decode(document []byte) (*attest.Evidence, error) {
 		case "platform":
 			e.Platform, err = attest.ParsePlatform(value)
 		case "quote":
-			e.Quote, err = base64.StdEncoding.Strict().DecodeString(value)
+			e.Quote, err = fromBase64(value)
 		case "endorsements":
-			e.Endorsements, err = base64.StdEncoding.Strict().DecodeString(value)
+			e.Endorsements, err = fromBase64(value)
 			if err == nil && len(e.Endorsements) == 0 {
 				err = errors.New("it is empty: leave it out")
 			}
@@ -61,6 +62,15 @@ func Decode(document []byte) (*attest.Evidence, error) {
 		}
 	}
 	return e, check(e)
+}
+
+// fromBase64 reads the one form of RFC 4648, section 4: the strict encoding of the
+// standard library still passes over line ends.
+func fromBase64(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, errors.New("base64 has no line ends here")
+	}
+	return base64.StdEncoding.Strict().DecodeString(text)
 }
 
 // check refuses evidence that no platform makes.
@@ -76,8 +86,8 @@ func check(e *attest.Evidence) error {
 		return errors.New("evidence: it has no quote")
 	case len(e.Quote) > MaxQuote:
 		return fmt.Errorf("evidence: a quote of %d bytes: at most %d are read", len(e.Quote), MaxQuote)
-	case len(e.Endorsements) > MaxEndorsements:
-		return fmt.Errorf("evidence: endorsements of %d bytes: at most %d are read", len(e.Endorsements), MaxEndorsements)
+	case len(e.Endorsements) > maxEndorsements:
+		return fmt.Errorf("evidence: endorsements of %d bytes: at most %d are read", len(e.Endorsements), maxEndorsements)
 	}
 	return nil
 }

@@ -152,6 +152,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"null in it":            `{"platform":"sgx","quote":null}`,
 		"no base64":             `{"platform":"sgx","quote":"A*AA"}`,
 		"base64 of another way": `{"platform":"sgx","quote":"AAB="}`,
+		"base64 of two lines":   `{"platform":"sgx","quote":"AA\nAA"}`,
+		"endorsements in lines": `{"platform":"sgx","quote":"AAAA","endorsements":"AA\r\nAA"}`,
 		"no end":                `{"platform":"sgx","quote":"AAAA"`,
 		"something after it":    `{"platform":"sgx","quote":"AAAA"} {}`,
 		"empty endorsements":    `{"platform":"sgx","quote":"AAAA","endorsements":""}`,

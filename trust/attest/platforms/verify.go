@@ -88,21 +88,21 @@ func (v Verifiers) List() []attest.Verifier {
 // Verify verifies evidence of any of the platforms. Evidence of another is
 // refused.
 func (v Verifiers) Verify(ctx context.Context, e *attest.Evidence) (*attest.Verification, error) {
+	var l attest.Checklist
 	if err := check(e); err != nil {
-		return new(attest.Verification), fmt.Errorf("%w: %w", attest.ErrRefused, err)
+		l.Check("evidence", err, "")
+		return l.End()
 	}
 	one, ok := v[e.Platform]
 	if !ok {
 		var names []string
-		for _, l := range v.List() {
-			names = append(names, string(l.Platform()))
+		for _, accepted := range v.List() {
+			names = append(names, string(accepted.Platform()))
 		}
 		slices.Sort(names)
-		detail := fmt.Sprintf("evidence of %s is not accepted, only of %s", e.Platform, strings.Join(names, ", "))
-		return &attest.Verification{
-			Claims: attest.Claims{Platform: e.Platform},
-			Checks: []attest.Check{{Name: "platform", Detail: detail}},
-		}, fmt.Errorf("%w: %s", attest.ErrRefused, detail)
+		l.Claims.Platform = e.Platform
+		l.Check("platform", fmt.Errorf("evidence of %s is not accepted, only of %s", e.Platform, strings.Join(names, ", ")), "")
+		return l.End()
 	}
 	return one.Verify(ctx, e)
 }

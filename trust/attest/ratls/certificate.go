@@ -126,9 +126,7 @@ type Certificate struct {
 	Want attest.ReportData
 }
 
-// ErrNoQuote is in the chain of what Parse returns for a certificate that carries
-// no quote.
-var ErrNoQuote = errors.New("the certificate carries no quote")
+var errNoQuote = errors.New("the certificate carries no quote")
 
 // Parse reads a certificate in DER.
 func Parse(der []byte) (*Certificate, error) {
@@ -139,12 +137,12 @@ func Parse(der []byte) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return FromX509(x)
+	return fromX509(x)
 }
 
-// FromX509 finds the evidence of a certificate. Where tagged evidence is there the
+// fromX509 finds the evidence of a certificate. Where tagged evidence is there the
 // legacy form is not looked at, whatever becomes of the evidence.
-func FromX509(x *x509.Certificate) (*Certificate, error) {
+func fromX509(x *x509.Certificate) (*Certificate, error) {
 	c := &Certificate{X509: x}
 	found, err := extension(x, diceOID)
 	if err != nil {
@@ -161,7 +159,7 @@ func FromX509(x *x509.Certificate) (*Certificate, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, ErrNoQuote
+		return nil, errNoQuote
 	}
 	c.Form = Legacy
 	c.Evidence.Quote = found

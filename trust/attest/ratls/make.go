@@ -61,6 +61,19 @@ func Make(ctx context.Context, p attest.Producer, o MakeOptions) (*tls.Certifica
 	if err != nil {
 		return nil, err
 	}
+	der, err := selfSigned(key, &o, extensions)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// selfSigned makes a certificate of a key, signed with it.
+func selfSigned(key *ecdsa.PrivateKey, o *MakeOptions, extensions []pkix.Extension) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err
@@ -77,15 +90,7 @@ func Make(ctx context.Context, p attest.Producer, o MakeOptions) (*tls.Certifica
 		DNSNames:              o.Names,
 		ExtraExtensions:       extensions,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+	return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 }
 
 // quoteExtensions makes an extension, and its quote, for each form.

@@ -248,6 +248,13 @@ func TestRefused(t *testing.T) {
 	}{
 		"no quote":             {func(*template) {}, "no quote"},
 		"an empty legacy form": {func(f *template) { f.extensions = []pkix.Extension{{Id: legacyOID}} }, "empty"},
+		"a critical extension of unknown meaning": {func(f *template) {
+			f.extensions = []pkix.Extension{e.legacy(f.key), {Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
+		}, "1.2.3.4"},
+		"signed with SHA-1": {func(f *template) {
+			f.extensions = []pkix.Extension{e.legacy(f.key)}
+			f.x.SignatureAlgorithm = x509.ECDSAWithSHA1
+		}, "ECDSA-SHA1"},
 		"a critical extension": {func(f *template) {
 			x := e.legacy(f.key)
 			x.Critical = true

@@ -3,6 +3,7 @@ package ratls
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -37,45 +38,35 @@ const (
 func (v *Verifier) Verify(ctx context.Context, der []byte) (*attest.Verification, error) {
 	c, err := Parse(der)
 	if err != nil {
-		return refused(nil, checkCertificate, err)
+		var l attest.Checklist
+		l.Check(checkCertificate, err, "")
+		return l.End()
 	}
 	return v.VerifyParsed(ctx, c)
 }
 
 // VerifyParsed is Verify for a certificate that was parsed already.
 func (v *Verifier) VerifyParsed(ctx context.Context, c *Certificate) (*attest.Verification, error) {
-	if err := v.certificate(c); err != nil {
-		return refused(nil, checkCertificate, err)
-	}
+	var l attest.Checklist
 	quotes, err := v.of(c.Evidence.Platform)
-	if err != nil {
-		return refused(nil, checkCertificate, err)
+	if err == nil {
+		err = v.certificate(c)
 	}
-	own := attest.Check{
-		Name: checkCertificate, Passed: true,
-		Detail: fmt.Sprintf("self-signed, %s form, valid until %s", c.Form, c.X509.NotAfter.UTC().Format(time.DateOnly)),
+	if !l.Check(checkCertificate, err, "self-signed, %s form, valid until %s", c.Form, c.X509.NotAfter.UTC().Format(time.DateOnly)) {
+		return l.End()
 	}
 	found, err := quotes.Verify(ctx, &c.Evidence)
-	if found == nil {
-		found = new(attest.Verification)
+	if found != nil {
+		l.Claims, l.Checks = found.Claims, append(l.Checks, found.Checks...)
 	}
-	found.Checks = append([]attest.Check{own}, found.Checks...)
 	if err != nil {
-		return found, err
+		return &l.Verification, err
 	}
-	if !found.Claims.ReportData.Equal(c.Want) {
-		return refused(found, checkBinding, fmt.Errorf("the quote vouches for another key: its report data are %x, not %x", found.Claims.ReportData, c.Want))
+	if !l.Claims.ReportData.Equal(c.Want) {
+		err = fmt.Errorf("the quote vouches for another key: its report data are %x, not %x", l.Claims.ReportData, c.Want)
 	}
-	found.Checks = append(found.Checks, attest.Check{Name: checkBinding, Passed: true, Detail: "the quote vouches for the certificate's key"})
-	return found, nil
-}
-
-func refused(v *attest.Verification, name string, err error) (*attest.Verification, error) {
-	if v == nil {
-		v = new(attest.Verification)
-	}
-	v.Checks = append(v.Checks, attest.Check{Name: name, Detail: err.Error()})
-	return v, fmt.Errorf("%w: %s: %w", attest.ErrRefused, name, err)
+	l.Check(checkBinding, err, "the quote vouches for the certificate's key")
+	return l.End()
 }
 
 func (v *Verifier) of(p attest.Platform) (attest.Verifier, error) {
@@ -94,10 +85,17 @@ func (v *Verifier) certificate(c *Certificate) error {
 		return err
 	}
 	x, now := c.X509, v.now()
+	switch x.SignatureAlgorithm {
+	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+	default:
+		return fmt.Errorf("its signature algorithm is %s, not ECDSA with SHA-256 or longer", x.SignatureAlgorithm)
+	}
 	if err := x.CheckSignature(x.SignatureAlgorithm, x.RawTBSCertificate, x.Signature); err != nil {
 		return fmt.Errorf("it was not signed by its own key: %w", err)
 	}
 	switch {
+	case len(x.UnhandledCriticalExtensions) > 0:
+		return fmt.Errorf("critical extension %s is not known", x.UnhandledCriticalExtensions[0])
 	case now.Before(x.NotBefore):
 		return fmt.Errorf("it is not valid before %s", x.NotBefore.UTC().Format(time.RFC3339))
 	case now.After(x.NotAfter):
@@ -138,7 +136,7 @@ func (v *Verifier) Require(ctx context.Context, config *tls.Config, accept Accep
 			}
 		}
 		if len(state.PeerCertificates) == 0 {
-			return fmt.Errorf("%w: %w", attest.ErrRefused, ErrNoQuote)
+			return fmt.Errorf("%w: %w", attest.ErrRefused, errNoQuote)
 		}
 		found, err := v.Verify(ctx, state.PeerCertificates[0].Raw)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // claim takes over what the body of a quote says.
 func (v *verification) claim(q *Quote) {
-	c := &v.result.Claims
+	c := &v.Claims
 	if q.SGX != nil {
 		c.SGX, c.ReportData, c.Debug = claimsOfReport(q.SGX), q.SGX.ReportData, q.SGX.Debug()
 		return
@@ -44,7 +44,7 @@ func claimsOfGuest(p *TDReport) *attest.TDXClaims {
 
 // claimPCK takes over what the PCK certificate says of the machine.
 func (v *verification) claimPCK(p *PCK) {
-	c := &v.result.Claims
+	c := &v.Claims
 	var instance attest.Hex
 	if p.Platform != nil {
 		instance = p.Platform.InstanceID[:]
@@ -65,7 +65,7 @@ func (v *verification) claimPCK(p *PCK) {
 // claimDates takes over the dates of the collateral. A certificate that expires
 // before the documents ends the time for which the verification is good.
 func (v *verification) claimDates(all []dated, t *trusted, pck *pckChain) {
-	c := &v.result.Claims.TCB
+	c := &v.Claims.TCB
 	for _, d := range all {
 		if c.Issued.IsZero() || d.issued.Before(c.Issued) {
 			c.Issued = d.issued

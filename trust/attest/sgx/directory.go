@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cloister/trust/attest"
+	"cloister/trust/attest/revocation"
 )
 
 // recheck is how long a Directory believes that its files are the same.
@@ -124,7 +125,7 @@ func (d *Directory) load(r *Request) (*Collateral, error) {
 	} {
 		limit := maxDocument
 		if f.crl {
-			limit = maxCRL
+			limit = revocation.MaxSize
 		}
 		b, err := readLimited(filepath.Join(d.path, f.name), limit)
 		switch {

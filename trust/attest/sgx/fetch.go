@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloister/durable"
+	"cloister/trust/attest/revocation"
 )
 
 // errFinal is in the chain of errors which asking again would not mend.
@@ -62,9 +63,14 @@ func (s *Service) once(ctx context.Context, w wanted) (*part, error) {
 	}
 	limit := maxDocument
 	if len(w.headers) == 0 {
-		limit = maxCRL
+		limit = revocation.MaxSize
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(limit)+1))
+	if err == nil {
+		// A server that sees the connection close may end its answer in time to have
+		// what was read look whole.
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.url, err)
 	}
@@ -121,7 +127,7 @@ func (s *Service) load(w wanted) *part {
 	}
 	limit := maxDocument
 	if len(w.headers) == 0 {
-		limit = maxCRL
+		limit = revocation.MaxSize
 	}
 	path := filepath.Join(s.options.Cache, w.file)
 	info, err := os.Stat(path)

@@ -118,14 +118,3 @@ func FuzzChain(f *testing.F) {
 		}
 	})
 }
-
-func FuzzCRL(f *testing.F) {
-	m := a.Machine()
-	f.Add(m.Collateral(attest.SGX).RootCRL)
-	f.Add(a.CRL(a.Platform, nil, m.PCK.Cert, a.Signing.Cert))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if list, err := sgx.ParseCRL(b); err == nil && !bytes.Equal(list.Raw, b) {
-			t.Errorf("%x has bytes that are not of the list", b)
-		}
-	})
-}

@@ -53,6 +53,7 @@ func below(i int) asn1.ObjectIdentifier {
 // sgxField is an item of the extension: an identifier below a known one, and a
 // value.
 type sgxField struct {
+	Raw   asn1.RawContent
 	ID    asn1.ObjectIdentifier
 	Value asn1.RawValue
 }
@@ -75,6 +76,10 @@ func sgxFields(der []byte, under asn1.ObjectIdentifier, n int) ([]*asn1.RawValue
 		last := id[len(under)]
 		if values[last] != nil {
 			return nil, fmt.Errorf("%s: item %s is there twice", under, id)
+		}
+		// encoding/asn1 passes over what follows the two.
+		if again, err := asn1.Marshal(sgxField{ID: id, Value: items[i].Value}); err != nil || len(again) != len(items[i].Raw) {
+			return nil, fmt.Errorf("%s: item %s: bytes too many", under, id)
 		}
 		values[last] = &items[i].Value
 	}

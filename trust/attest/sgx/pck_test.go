@@ -3,6 +3,7 @@ package sgx_test
 import (
 	"bytes"
 	"encoding/asn1"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,25 @@ func together(t *testing.T, list []asn1.RawValue) []byte {
 	return der
 }
 
+// longer adds a NULL to an item.
+func longer(t *testing.T, item asn1.RawValue) asn1.RawValue {
+	t.Helper()
+	item.Bytes, item.FullBytes = append(bytes.Clone(item.Bytes), 5, 0), nil
+	return item
+}
+
+// longerSVN adds a NULL to the first component of the TCB.
+func longerSVN(t *testing.T, list []asn1.RawValue) []byte {
+	t.Helper()
+	parts := items(t, list[1].FullBytes) // identifier and value
+	components := items(t, parts[1].FullBytes)
+	components[0] = longer(t, components[0])
+	parts[1] = asn1.RawValue{FullBytes: together(t, components)}
+	list = slices.Clone(list)
+	list[1] = asn1.RawValue{FullBytes: together(t, parts)}
+	return together(t, list)
+}
+
 func TestPCKExtensionRefused(t *testing.T) {
 	t.Parallel()
 	good := extensionOf(t, a.Machine())
@@ -63,6 +83,14 @@ func TestPCKExtensionRefused(t *testing.T) {
 		}
 		return bytes.Replace(good, old, with, 1)
 	}
+	short, err := asn1.Marshal(struct {
+		ID    asn1.ObjectIdentifier
+		Value []byte
+	}{asn1.ObjectIdentifier{1, 2, 840, 113741, 1, 13, 1, 1}, make([]byte, 15)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ppid := asn1.RawValue{FullBytes: short}
 	for name, c := range map[string]struct {
 		der  []byte
 		want string
@@ -78,7 +106,10 @@ func TestPCKExtensionRefused(t *testing.T) {
 		"other type":      {replace([]byte{0x0a, 1, 1}, []byte{0x0a, 1, 3}), "SGX type 3 is not known"},
 		"type an integer": {replace([]byte{0x0a, 1, 1}, []byte{0x02, 1, 1}), "SGX type"},
 		"negative SVN":    {replace([]byte{2, 1, 7}, []byte{2, 1, 0xff}), "SVN of TCB component 1 -1 is not between 0 and 255"},
-		"long PPID":       {replace([]byte{4, 16, 0xa1}, []byte{4, 15, 0xa1}), "PPID"},
+		"cut PPID":        {replace([]byte{4, 16, 0xa1}, []byte{4, 15, 0xa1}), "bytes too many"},
+		"short PPID":      {together(t, append([]asn1.RawValue{ppid}, list[1:]...)), "PPID has 15 bytes, not 16"},
+		"item of three":   {together(t, append([]asn1.RawValue{longer(t, list[0])}, list[1:]...)), "bytes too many"},
+		"SVN of three":    {longerSVN(t, list), "bytes too many"},
 		"more":            {append(bytes.Clone(good), 0), "bytes too many"},
 	} {
 		if p, err := sgx.ParsePCKExtension(c.der); err == nil || p != nil || !strings.Contains(err.Error(), c.want) {

@@ -12,10 +12,14 @@ import (
 	"time"
 
 	"cloister/trust/attest"
+	"cloister/trust/attest/fetch"
+	"cloister/trust/attest/revocation"
 )
 
 // IntelService is the address of Intel's Provisioning Certification Service.
-const IntelService = "https://api.trustedservices.intel.com"
+const IntelService = "https://" + intelHost
+
+const intelHost = "api.trustedservices.intel.com"
 
 // intelRootCRL is where Intel has the root's revocation list, which its service
 // lacks and a PCCS has.
@@ -95,21 +99,17 @@ const (
 
 // NewService returns a source that asks a service.
 func NewService(o ServiceOptions) (*Service, error) {
-	base, err := url.Parse(strings.TrimSuffix(o.URL, "/"))
+	base, err := fetch.Address(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("address of the collateral service: %w", err)
 	}
-	if base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("address %q of the collateral service: it has to be https://HOST or https://HOST/PATH", o.URL)
-	}
 	if o.RootCRL == "" {
 		o.RootCRL = base.JoinPath("sgx/certification/v4/rootcacrl").String()
-		if o.URL == IntelService {
+		if strings.EqualFold(base.Host, intelHost) {
 			o.RootCRL = intelRootCRL
 		}
-	}
-	if u, err := url.Parse(o.RootCRL); err != nil || u.Scheme != "https" {
-		return nil, fmt.Errorf("address %q of the root's revocation list: it has to be https", o.RootCRL)
+	} else if _, err := fetch.Address(o.RootCRL); err != nil {
+		return nil, fmt.Errorf("address of the root's revocation list: %w", err)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -123,7 +123,7 @@ func NewService(o ServiceOptions) (*Service, error) {
 	if o.Retries == 0 {
 		o.Retries = 2
 	}
-	o.Client = httpsOnly(o.Client)
+	o.Client = fetch.Client(o.Client)
 	return &Service{
 		options: o, base: base,
 		parts: map[string]*part{}, joined: map[directoryKey]joined{}, waiting: map[string]*waiting{},
@@ -135,28 +135,6 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 		return otherwise
 	}
 	return d
-}
-
-// httpsOnly returns a client that follows redirections to https alone.
-func httpsOnly(c *http.Client) *http.Client {
-	client := http.Client{}
-	if c != nil {
-		client = *c
-	}
-	inner := client.CheckRedirect
-	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		if r.URL.Scheme != "https" {
-			return fmt.Errorf("redirected to %s, which is not https", r.URL.Redacted())
-		}
-		if inner != nil {
-			return inner(r, via)
-		}
-		if len(via) >= 5 {
-			return errors.New("redirected too often")
-		}
-		return nil
-	}
-	return &client
 }
 
 // Collateral implements Source.
@@ -252,7 +230,7 @@ func expiryOfQEIdentity(body []byte) (time.Time, error) {
 }
 
 func expiryOfCRL(der []byte) (time.Time, error) {
-	l, err := parseCRL(der)
+	l, err := revocation.Parse(der)
 	if err != nil {
 		return time.Time{}, err
 	}

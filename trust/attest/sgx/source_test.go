@@ -347,12 +347,45 @@ func TestServiceAnswers(t *testing.T) {
 	}
 }
 
+// asked is a transport that notes what it is asked for, and fails.
+type asked struct {
+	mu        sync.Mutex
+	addresses []string
+}
+
+func (a *asked) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.addresses = append(a.addresses, r.URL.String())
+	recorded := httptest.NewRecorder()
+	attesttest.Handler(attesttest.New(attesttest.Config{}).Machine()).ServeHTTP(recorded, r)
+	return recorded.Result(), nil
+}
+
+// Intel's service lacks the root's revocation list, however its address is written.
+func TestServiceOfIntel(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{sgx.IntelService, sgx.IntelService + "/", "https://API.trustedservices.intel.com"} {
+		transport := new(asked)
+		s := newService(t, sgx.ServiceOptions{URL: address, Client: &http.Client{Transport: transport}, Now: a.Clock})
+		if _, err := s.Collateral(t.Context(), request(a.Machine())); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+		if want := "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"; !slices.Contains(transport.addresses, want) {
+			t.Errorf("%s: %s is not among %s", address, want, transport.addresses)
+		}
+	}
+}
+
 func TestServiceAddress(t *testing.T) {
 	t.Parallel()
-	for _, address := range []string{"", "http://pccs:8081", "pccs:8081", "https://", "https://pccs/?x", "https://pccs/#x", "https://\x00"} {
-		if _, err := sgx.NewService(sgx.ServiceOptions{URL: address}); err == nil {
-			t.Errorf("address %q was accepted", address)
+	for _, address := range []string{"", "https://user:secret@pccs:8081", "http://user:secret@pccs:8081", "http://pccs:8081", "pccs:8081", "https://", "https://pccs/?x", "https://pccs/#x", "https://\x00"} {
+		if _, err := sgx.NewService(sgx.ServiceOptions{URL: address}); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("address %q: %v", address, err)
 		}
+	}
+	if _, err := sgx.NewService(sgx.ServiceOptions{URL: "https://pccs", RootCRL: "https://user:secret@pccs/crl"}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("an address of the root's list with a password: %v", err)
 	}
 	if _, err := sgx.NewService(sgx.ServiceOptions{URL: sgx.IntelService, RootCRL: "http://x/"}); err == nil {
 		t.Error("an address of the root's list that is not https was accepted")

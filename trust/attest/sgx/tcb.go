@@ -149,8 +149,6 @@ func (t *TCBInfo) checkModule(guest *TDReport) error {
 	switch {
 	case guest.MRSignerSEAM != m.MRSigner:
 		return fmt.Errorf("MRSIGNERSEAM is %x, not %x", guest.MRSignerSEAM, m.MRSigner)
-	case guest.SEAMAttributes != 0:
-		return fmt.Errorf("SEAM attributes are %#x, not 0", guest.SEAMAttributes)
 	case attributes != m.Attributes:
 		return fmt.Errorf("SEAM attributes under their mask are %x, not %x", attributes, m.Attributes)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"cloister/trust/attest/revocation"
 )
 
 // trusted is collateral parsed, with its signatures verified, or with the reason
@@ -21,7 +23,7 @@ type trusted struct {
 	qeChain *chain
 	qeErr   error
 
-	rootCRL    *crl // nil if there is none
+	rootCRL    *revocation.List // nil if there is none
 	rootCRLErr error
 
 	pckList    *x509.RevocationList // nil if there is none; who issued it is not known here
@@ -32,7 +34,7 @@ type trusted struct {
 }
 
 type pckCRL struct {
-	crl *crl
+	crl *revocation.List
 	err error
 }
 
@@ -49,7 +51,7 @@ func (v *Verifier) trust(c *Collateral) *trusted {
 		t.rootCRL, t.rootCRLErr = t.verifyRootCRL(c.RootCRL)
 	}
 	if len(c.PCKCRL) > 0 {
-		t.pckList, t.pckListErr = parseCRL(c.PCKCRL)
+		t.pckList, t.pckListErr = revocation.Parse(c.PCKCRL)
 	}
 	return t
 }
@@ -87,20 +89,20 @@ func (v *Verifier) signingChain(text []byte) (*chain, error) {
 	return c, nil
 }
 
-func (t *trusted) verifyRootCRL(der []byte) (*crl, error) {
-	list, err := parseCRL(der)
+func (t *trusted) verifyRootCRL(der []byte) (*revocation.List, error) {
+	list, err := revocation.Parse(der)
 	if err != nil {
 		return nil, err
 	}
 	if t.tcbErr != nil {
 		return nil, errors.New("the root that would have signed the list is not known: the TCB info is not trusted")
 	}
-	return verifyCRL(list, t.tcbChain.certs[1])
+	return revocation.Verify(list, t.tcbChain.certs[1], x509.ECDSAWithSHA256)
 }
 
 // crlOf returns the list of the CA that issued PCK certificates, or nil if there
 // is none.
-func (t *trusted) crlOf(issuer *x509.Certificate) (*crl, error) {
+func (t *trusted) crlOf(issuer *x509.Certificate) (*revocation.List, error) {
 	if t.pckList == nil {
 		return nil, t.pckListErr
 	}
@@ -108,7 +110,7 @@ func (t *trusted) crlOf(issuer *x509.Certificate) (*crl, error) {
 	defer t.mu.Unlock()
 	found, ok := t.pckCRLs[string(issuer.Raw)]
 	if !ok {
-		found.crl, found.err = verifyCRL(t.pckList, issuer)
+		found.crl, found.err = revocation.Verify(t.pckList, issuer, x509.ECDSAWithSHA256)
 		if len(t.pckCRLs) < 8 { // Intel has two
 			t.pckCRLs[string(issuer.Raw)] = found
 		}
@@ -137,13 +139,13 @@ func (t *trusted) revocation(pck *pckChain, insecure bool) error {
 	}
 	if t.rootCRL != nil {
 		for _, cert := range []*x509.Certificate{pck.certs[1], t.tcbChain.leaf(), t.qeChain.leaf()} {
-			if err := t.rootCRL.check(cert); err != nil {
+			if err := t.rootCRL.Check(cert); err != nil {
 				return err
 			}
 		}
 	}
 	if pckCRL != nil {
-		return pckCRL.check(pck.leaf())
+		return pckCRL.Check(pck.leaf())
 	}
 	return nil
 }
@@ -158,10 +160,10 @@ type dated struct {
 func (t *trusted) dates(pck *pckChain) []dated {
 	all := []dated{{"TCB info", t.tcb.IssueDate, t.tcb.NextUpdate}, {"QE identity", t.qe.IssueDate, t.qe.NextUpdate}}
 	if t.rootCRL != nil {
-		all = append(all, dated{"revocation list of the root CA", t.rootCRL.from, t.rootCRL.next})
+		all = append(all, dated{"revocation list of the root CA", t.rootCRL.From, t.rootCRL.Next})
 	}
 	if c, err := t.crlOf(pck.certs[1]); err == nil && c != nil {
-		all = append(all, dated{"revocation list of the PCK CA", c.from, c.next})
+		all = append(all, dated{"revocation list of the PCK CA", c.From, c.Next})
 	}
 	return all
 }

@@ -6,12 +6,12 @@ import "cloister/trust/attest"
 // quote: nothing of it is verified.
 func (q *Quote) Claims() attest.Claims {
 	v := new(verification)
-	v.result.Claims.Platform = q.TEE
+	v.Claims.Platform = q.TEE
 	v.claim(q)
 	if certs, err := parsePEM(q.Chain); err == nil && len(certs) > 0 {
 		if pck, err := pckOf(certs[0]); err == nil {
 			v.claimPCK(pck)
 		}
 	}
-	return v.result.Claims
+	return v.Claims
 }

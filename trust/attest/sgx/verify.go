@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"cloister/trust/attest"
@@ -99,71 +98,49 @@ const (
 // verification is one run of Verify.
 type verification struct {
 	*Verifier
-	now     time.Time
-	result  attest.Verification
-	refused []string
-}
+	attest.Checklist
 
-// check records a check, which failed if err is not nil, and says whether it
-// passed.
-func (v *verification) check(name string, err error, format string, args ...any) bool {
-	c := attest.Check{Name: name, Passed: err == nil}
-	if err == nil {
-		c.Detail = fmt.Sprintf(format, args...)
-	} else {
-		c.Detail = err.Error()
-		v.refused = append(v.refused, name+": "+c.Detail)
-	}
-	v.result.Checks = append(v.result.Checks, c)
-	return c.Passed
-}
-
-// end returns the result, and an error if a check failed.
-func (v *verification) end() (*attest.Verification, error) {
-	if len(v.refused) == 0 {
-		return &v.result, nil
-	}
-	return &v.result, fmt.Errorf("%w: %s", attest.ErrRefused, strings.Join(v.refused, "; "))
+	now time.Time
 }
 
 // Verify implements attest.Verifier. Signatures come first: collateral is looked
 // up only for a quote that a machine with a trusted certificate made.
 func (v *Verifier) Verify(ctx context.Context, e *attest.Evidence) (*attest.Verification, error) {
 	run := &verification{Verifier: v, now: v.options.Now()}
-	run.result.Claims.Platform = v.tee
+	run.Claims.Platform = v.tee
 	if e == nil {
-		run.check(checkFormat, errors.New("there is no evidence"), "")
-		return run.end()
+		run.Check(checkFormat, errors.New("there is no evidence"), "")
+		return run.End()
 	}
 	if e.Platform != v.tee {
-		run.check(checkPlatform, fmt.Errorf("the evidence is of platform %q, not %s", e.Platform, v.tee), "")
-		return run.end()
+		run.Check(checkPlatform, fmt.Errorf("the evidence is of platform %q, not %s", e.Platform, v.tee), "")
+		return run.End()
 	}
 	q, err := ParseQuote(e.Quote)
-	if !run.check(checkFormat, err, "version %d, %d bytes", quoteVersion(q), len(e.Quote)) {
-		return run.end()
+	if !run.Check(checkFormat, err, "version %d, %d bytes", quoteVersion(q), len(e.Quote)) {
+		return run.End()
 	}
 	if q.TEE != v.tee {
-		run.check(checkPlatform, fmt.Errorf("the quote is of %s, not of %s", q.TEE, v.tee), "")
-		return run.end()
+		run.Check(checkPlatform, fmt.Errorf("the quote is of %s, not of %s", q.TEE, v.tee), "")
+		return run.End()
 	}
-	run.check(checkPlatform, nil, "%s", v.tee)
+	run.Check(checkPlatform, nil, "%s", v.tee)
 	run.claim(q)
 	pck := run.signatures(q)
-	if len(run.refused) > 0 {
-		return run.end()
+	if run.Refused() {
+		return run.End()
 	}
 	request := &Request{TEE: v.tee, FMSPC: pck.pck.FMSPC, CA: pck.ca, Endorsements: e.Endorsements}
 	c, err := v.options.Collateral.Collateral(ctx, request)
 	switch {
 	case errors.Is(err, attest.ErrRefused):
-		run.check(checkTCBInfo, err, "")
-		return run.end()
+		run.Check(checkTCBInfo, err, "")
+		return run.End()
 	case err != nil:
-		return &run.result, fmt.Errorf("%s: %w", request, err)
+		return &run.Verification, fmt.Errorf("%s: %w", request, err)
 	}
 	run.appraise(q, pck, v.trusted(c))
-	return run.end()
+	return run.End()
 }
 
 func quoteVersion(q *Quote) uint16 {
@@ -204,22 +181,22 @@ func (v *verification) signatures(q *Quote) *pckChain {
 	if err == nil {
 		err = pck.at(v.now)
 	}
-	if v.check(checkPCK, err, "%s CA, valid until %s", caOf(pck), untilOf(pck)) {
+	if v.Check(checkPCK, err, "%s CA, valid until %s", caOf(pck), untilOf(pck)) {
 		v.claimPCK(pck.pck)
 		err = nil
 		if !verifyRaw(pck.key, q.QESigned, q.QESignature) {
 			err = errors.New("the PCK did not sign the QE report")
 		}
-		v.check(checkQEReport, err, "by the PCK")
+		v.Check(checkQEReport, err, "by the PCK")
 	} else {
 		pck = nil
 	}
-	v.check(checkBinding, q.bound(), "bound by the QE report")
+	v.Check(checkBinding, q.bound(), "bound by the QE report")
 	key, err := parsePoint(q.AttestationKey)
 	if err == nil && !verifyRaw(key, q.Signed, q.Signature) {
 		err = errors.New("the attestation key did not sign the quote")
 	}
-	v.check(checkSignature, err, "by the attestation key")
+	v.Check(checkSignature, err, "by the attestation key")
 	return pck
 }
 
@@ -253,14 +230,14 @@ func (q *Quote) bound() error {
 
 // appraise checks the quote against collateral.
 func (v *verification) appraise(q *Quote, pck *pckChain, t *trusted) {
-	tcb := v.check(checkTCBInfo, v.tcbInfo(t, pck), "number %d, until %s", t.tcbNumber(), t.tcbUntil())
-	qe := v.check(checkQEIdentity, v.qeIdentity(t, pck), "number %d, until %s", t.qeNumber(), t.qeUntil())
+	tcb := v.Check(checkTCBInfo, v.tcbInfo(t, pck), "number %d, until %s", t.tcbNumber(), t.tcbUntil())
+	qe := v.Check(checkQEIdentity, v.qeIdentity(t, pck), "number %d, until %s", t.qeNumber(), t.qeUntil())
 	if !tcb || !qe {
 		return
 	}
-	if v.check(checkRevocation, t.revocation(pck, v.options.InsecureNoCRLs), "%s", t.lists(pck)) {
+	if v.Check(checkRevocation, t.revocation(pck, v.options.InsecureNoCRLs), "%s", t.lists(pck)) {
 		dates := t.dates(pck)
-		v.check(checkFreshness, fresh(dates, v.now, v.options.Grace), "%d documents", len(dates))
+		v.Check(checkFreshness, fresh(dates, v.now, v.options.Grace), "%d documents", len(dates))
 		v.claimDates(dates, t, pck)
 	}
 	number := min(t.tcb.EvaluationNumber, t.qe.EvaluationNumber)
@@ -268,9 +245,9 @@ func (v *verification) appraise(q *Quote, pck *pckChain, t *trusted) {
 	if number < v.options.MinEvaluation {
 		err = fmt.Errorf("the collateral has number %d, at least %d is required", number, v.options.MinEvaluation)
 	}
-	v.check(checkEvaluation, err, "%d", number)
+	v.Check(checkEvaluation, err, "%d", number)
 	level, err := t.qe.appraise(&q.QE)
-	if v.check(checkQE, err, "%s", levelStatus(level)) {
+	if v.Check(checkQE, err, "%s", levelStatus(level)) {
 		v.levels(q, pck, t, level, number)
 	}
 }
@@ -284,16 +261,16 @@ func levelStatus(l *ISVLevel) string {
 
 // levels finds the TCB level. Whether its status is good enough is not said here.
 func (v *verification) levels(q *Quote, pck *pckChain, t *trusted, qe *ISVLevel, number uint32) {
-	if q.TDX != nil && !v.check(checkModule, t.tcb.checkModule(q.TDX), "as the TCB info has it") {
+	if q.TDX != nil && !v.Check(checkModule, t.tcb.checkModule(q.TDX), "as the TCB info has it") {
 		return
 	}
 	s, err := t.tcb.evaluate(pck.pck, q.TDX, qe)
 	if err != nil {
-		v.check(checkTCB, err, "")
+		v.Check(checkTCB, err, "")
 		return
 	}
-	v.check(checkTCB, nil, "%s: %s", s.status, s.detail)
-	claim := &v.result.Claims.TCB
+	v.Check(checkTCB, nil, "%s: %s", s.status, s.detail)
+	claim := &v.Claims.TCB
 	claim.Status, claim.Advisories, claim.Date, claim.EvaluationNumber = s.status, s.sorted(), s.date, number
 }
 

@@ -83,7 +83,7 @@ type chain struct {
 	product           Product
 	leaf, issuer, ark *x509.Certificate
 	key               *endorsement
-	keyKind           signingKey
+	keyKind           SigningKey
 }
 
 // dates are when the certificates begin to be valid and when the first ends.
@@ -115,35 +115,13 @@ func (c *chain) at(now time.Time) error {
 // verifyChain builds the chain of the certificate leaf, from the certificates
 // that the report carries, which all must hold, and those that AMD publishes.
 func (v *Verifier) verifyChain(r *Report, leaf []byte) (*chain, error) {
-	kind := r.signer.SigningKey
-	c := &chain{keyKind: kind}
-	var err error
-	if c.leaf, err = x509.ParseCertificate(leaf); err != nil {
-		return nil, fmt.Errorf("the %s certificate: %w", kind, err)
+	c := &chain{keyKind: r.signingKey()}
+	if err := c.readLeaf(r, leaf); err != nil {
+		return nil, err
 	}
-	if c.key, err = parseEndorsement(c.leaf, kind); err != nil {
-		return nil, fmt.Errorf("the %s certificate: %w", kind, err)
-	}
-	// AMD issued certificates with another product's name; from version 3 on the
-	// report itself says what the processor is.
-	c.product = c.key.product
-	if r.fms != [3]byte{} {
-		p, ok := productOf(r.fms)
-		if !ok {
-			return nil, unknownProcessor(r)
-		}
-		c.product = p
-	}
-	var carried []*x509.Certificate
-	for name, der := range map[string][]byte{"ASK": r.ask, "ARK": r.ark} {
-		if der == nil {
-			continue
-		}
-		x, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("the %s that the report carries: %w", name, err)
-		}
-		carried = append(carried, x)
+	carried, err := r.authorities()
+	if err != nil {
+		return nil, err
 	}
 	if c.ark, err = v.findRoot(c.product, carried); err != nil {
 		return nil, err
@@ -154,18 +132,51 @@ func (v *Verifier) verifyChain(r *Report, leaf []byte) (*chain, error) {
 		}
 	}
 	if c.issuer = issuerOf(c.leaf, slices.Concat(carried, v.published)); c.issuer == nil {
-		return nil, fmt.Errorf("no certificate of %q, which issued the %s, is known", c.leaf.Issuer.CommonName, kind)
+		return nil, fmt.Errorf("no certificate of %q, which issued the %s, is known", c.leaf.Issuer.CommonName, c.keyKind)
 	}
-	if name := issuerName(c.product, kind); c.issuer.Subject.CommonName != name {
-		return nil, fmt.Errorf("the %s was issued by %q, not by %q", kind, c.issuer.Subject.CommonName, name)
+	if name := issuerName(c.product, c.keyKind); c.issuer.Subject.CommonName != name {
+		return nil, fmt.Errorf("the %s was issued by %q, not by %q", c.keyKind, c.issuer.Subject.CommonName, name)
 	}
 	if err := issued(c.ark, c.issuer); err != nil {
 		return nil, err
 	}
-	if err := issued(c.issuer, c.leaf); err != nil {
-		return nil, err
+	return c, issued(c.issuer, c.leaf)
+}
+
+// readLeaf reads the certificate of the report's key, and finds the product.
+func (c *chain) readLeaf(r *Report, der []byte) error {
+	var err error
+	if c.leaf, err = x509.ParseCertificate(der); err != nil {
+		return fmt.Errorf("the %s certificate: %w", c.keyKind, err)
 	}
-	return c, nil
+	if c.key, err = parseEndorsement(c.leaf, c.keyKind); err != nil {
+		return fmt.Errorf("the %s certificate: %w", c.keyKind, err)
+	}
+	// AMD issued certificates with another product's name; from version 3 on the
+	// report itself says what the processor is.
+	if c.product = c.key.product; r.saysProcessor() {
+		var ok bool
+		if c.product, ok = productOf(r.fms); !ok {
+			return unknownProcessor(r)
+		}
+	}
+	return nil
+}
+
+// authorities reads the certificates of authorities that a report carries.
+func (r *Report) authorities() ([]*x509.Certificate, error) {
+	var carried []*x509.Certificate
+	for _, der := range [][]byte{r.ask, r.ark} {
+		if der == nil {
+			continue
+		}
+		x, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of an authority that the report carries: %w", len(carried)+1, err)
+		}
+		carried = append(carried, x)
+	}
+	return carried, nil
 }
 
 // findRoot returns the certificate of a trusted root key of a product.
@@ -179,8 +190,8 @@ func (v *Verifier) findRoot(p Product, carried []*x509.Certificate) (*x509.Certi
 }
 
 // issuerName is the name of what issues the certificates of a kind of key.
-func issuerName(p Product, kind signingKey) string {
-	if kind == abi.VlekReportSigner {
+func issuerName(p Product, kind SigningKey) string {
+	if kind == VLEK {
 		return "SEV-VLEK-" + string(p)
 	}
 	return "SEV-" + string(p)
@@ -201,6 +212,8 @@ func issued(ca, x *x509.Certificate) error {
 	switch {
 	case !ca.IsCA || !ca.BasicConstraintsValid || ca.KeyUsage&x509.KeyUsageCertSign == 0:
 		return fmt.Errorf("%q may not issue certificates", ca.Subject.CommonName)
+	case x.IsCA && ca.MaxPathLenZero && !bytes.Equal(x.RawSubject, x.RawIssuer):
+		return fmt.Errorf("%q may issue certificates of keys alone, of no other authority", ca.Subject.CommonName)
 	case !bytes.Equal(x.RawIssuer, ca.RawSubject):
 		return fmt.Errorf("%q was issued by %q, not by %q", x.Subject.CommonName, x.Issuer.CommonName, ca.Subject.CommonName)
 	case x.SignatureAlgorithm != x509.SHA384WithRSAPSS:
@@ -226,23 +239,26 @@ type endorsement struct {
 const kdsPrefix = "1.3.6.1.4.1.3704.1."
 
 // parseEndorsement reads the certificate of a report's key ([VCEK], section 3).
-func parseEndorsement(x *x509.Certificate, kind signingKey) (*endorsement, error) {
+func parseEndorsement(x *x509.Certificate, kind SigningKey) (*endorsement, error) {
 	if key, ok := x.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P384() {
 		return nil, errors.New("its key is not of the curve P-384")
 	}
-	if want := "SEV-" + kind.String(); x.Subject.CommonName != want || x.IsCA {
+	if want := "SEV-" + string(kind); x.Subject.CommonName != want || x.IsCA {
 		return nil, fmt.Errorf("its subject is %.40q, wanted is %s", x.Subject.CommonName, want)
 	}
+	if x.KeyUsage != 0 && x.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return nil, errors.New("its key usage lacks digital signatures")
+	}
 	e := &endorsement{extensions: map[string][]byte{}}
-	for _, x := range x.Extensions {
-		name, ok := bytes.CutPrefix([]byte(x.Id.String()), []byte(kdsPrefix))
+	for _, ext := range x.Extensions {
+		name, ok := strings.CutPrefix(ext.Id.String(), kdsPrefix)
 		if !ok {
 			continue
 		}
-		if _, twice := e.extensions[string(name)]; twice {
-			return nil, fmt.Errorf("the extension %s is there twice", x.Id)
+		if _, twice := e.extensions[name]; twice {
+			return nil, fmt.Errorf("the extension %s is there twice", ext.Id)
 		}
-		e.extensions[string(name)] = x.Value
+		e.extensions[name] = ext.Value
 	}
 	name, err := e.text("2")
 	if err != nil {
@@ -251,7 +267,7 @@ func parseEndorsement(x *x509.Certificate, kind signingKey) (*endorsement, error
 	if e.product, err = parseProduct(name); err != nil {
 		return nil, err
 	}
-	if kind == abi.VlekReportSigner {
+	if kind == VLEK {
 		if e.csp, err = e.text("5"); err != nil {
 			return nil, fmt.Errorf("cloud provider: %w", err)
 		}
@@ -316,13 +332,10 @@ func (c *chain) matches(r *Report) error {
 		return fmt.Errorf("the %s certificate is of %s (%016x), the report of %s (%016x)", c.keyKind,
 			c.product.describe(tcb), tcb, c.product.describe(r.fields.ReportedTcb), r.fields.ReportedTcb)
 	}
-	if c.keyKind != abi.VcekReportSigner {
+	if c.keyKind != VCEK {
 		return nil
 	}
-	if r.chipHidden() {
-		if !r.signer.MaskChipKey {
-			return errors.New("the report has no chip id and does not say that it is hidden")
-		}
+	if r.chipHidden() { // the signature alone says which chip it is
 		return nil
 	}
 	if want := c.product.hardwareID(r.fields.ChipId); !bytes.Equal(want, c.key.hardwareID) {

@@ -39,8 +39,14 @@ const ReportSize = abi.ReportSize
 // certificates.
 const maxQuote = ReportSize + 64<<10
 
-// signingKey is which key signed a report ([ABI], SIGNING_KEY).
-type signingKey = abi.ReportSigner
+// SigningKey is a kind of key that signs reports ([ABI], SIGNING_KEY).
+type SigningKey string
+
+// The kinds: a chip's own key, and one that AMD gave a cloud provider.
+const (
+	VCEK SigningKey = "VCEK"
+	VLEK SigningKey = "VLEK"
+)
 
 // Report is an extended report: the report and the certificates after it.
 type Report struct {
@@ -73,10 +79,10 @@ func Parse(quote []byte) (*Report, error) {
 	if r.signer, err = abi.ParseSignerInfo(fields.SignerInfo); err != nil {
 		return nil, err
 	}
-	if fields.Version >= abi.ReportVersion3 {
+	r.fields = fields
+	if r.saysProcessor() {
 		copy(r.fms[:], r.raw[0x188:0x18B])
 	}
-	r.fields = fields
 	if err := r.parseCertificates(quote[ReportSize:]); err != nil {
 		return nil, fmt.Errorf("certificate table: %w", err)
 	}
@@ -136,6 +142,13 @@ func tableEnd(table []byte) (int, bool) {
 // Version is that of the report.
 func (r *Report) Version() uint32 { return r.fields.Version }
 
+// saysProcessor says whether reports of this version have family and model.
+func (r *Report) saysProcessor() bool { return r.Version() >= abi.ReportVersion3 }
+
+// signingKey is the key that the report names as its signer: VCEK, VLEK or
+// another word.
+func (r *Report) signingKey() SigningKey { return SigningKey(r.signer.SigningKey.String()) }
+
 // noMigrationAgent is REPORT_ID_MA of a guest that has none ([ABI]).
 var noMigrationAgent = bytes.Repeat([]byte{0xff}, abi.ReportIDMASize)
 
@@ -172,7 +185,7 @@ func (r *Report) Claims() attest.Claims {
 			CommittedTCB:    f.CommittedTcb,
 			CurrentTCB:      f.CurrentTcb,
 			LaunchTCB:       f.LaunchTcb,
-			SigningKey:      r.signer.SigningKey.String(),
+			SigningKey:      string(r.signingKey()),
 			MigrationAgent:  !bytes.Equal(f.ReportIdMa, noMigrationAgent),
 		},
 	}
@@ -185,5 +198,6 @@ func (r *Report) Claims() attest.Claims {
 	return c
 }
 
-// chipHidden says whether the report has zeros for the chip id.
+// chipHidden says whether the report has zeros for the chip id, as the machine's
+// owner can have it (MASK_CHIP_ID, which no field of the report shows).
 func (r *Report) chipHidden() bool { return len(bytes.Trim(r.fields.ChipId, "\x00")) == 0 }

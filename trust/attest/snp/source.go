@@ -10,12 +10,14 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"cloister/trust/attest/fetch"
+	"cloister/trust/attest/revocation"
 )
 
 // Source finds what AMD's key distribution service (KDS) publishes. Nothing that
@@ -24,8 +26,9 @@ import (
 type Source interface {
 	// VCEK returns the certificate of a chip's key at a TCB version, in DER.
 	VCEK(ctx context.Context, p Product, hardwareID []byte, tcb uint64) ([]byte, error)
-	// CRL returns the revocation list of a product, in DER.
-	CRL(ctx context.Context, p Product) ([]byte, error)
+	// CRL returns the revocation list of a product for the chain of a kind of key, in
+	// DER: AMD's certificates name one for the ASK and one for the ASVK.
+	CRL(ctx context.Context, p Product, key SigningKey) ([]byte, error)
 }
 
 // ErrNoCollateral is in the chain of what a Source returns that works and does
@@ -42,8 +45,8 @@ func (s Sources) VCEK(ctx context.Context, p Product, hardwareID []byte, tcb uin
 }
 
 // CRL implements Source.
-func (s Sources) CRL(ctx context.Context, p Product) ([]byte, error) {
-	return s.first(func(s Source) ([]byte, error) { return s.CRL(ctx, p) })
+func (s Sources) CRL(ctx context.Context, p Product, key SigningKey) ([]byte, error) {
+	return s.first(func(s Source) ([]byte, error) { return s.CRL(ctx, p, key) })
 }
 
 func (s Sources) first(ask func(Source) ([]byte, error)) ([]byte, error) {
@@ -67,8 +70,8 @@ func (s Sources) first(ask func(Source) ([]byte, error)) ([]byte, error) {
 const maxDocument = 1 << 20
 
 // Directory is a source of files: the revocation lists Milan.crl, Genoa.crl and
-// Turin.crl, and certificates vcek-HARDWAREID-TCB.crt, both names in hexadecimal.
-// Files are in DER or PEM.
+// Turin.crl, for reports that a VLEK signed Milan-vlek.crl and so on, and
+// certificates vcek-HARDWAREID-TCB.crt, both in hexadecimal. Files are in DER or PEM.
 type Directory string
 
 // VCEK implements Source.
@@ -77,8 +80,12 @@ func (d Directory) VCEK(_ context.Context, _ Product, hardwareID []byte, tcb uin
 }
 
 // CRL implements Source.
-func (d Directory) CRL(_ context.Context, p Product) ([]byte, error) {
-	return d.read(string(p)+".crl", "X509 CRL")
+func (d Directory) CRL(_ context.Context, p Product, key SigningKey) ([]byte, error) {
+	name := string(p) + ".crl"
+	if key == VLEK {
+		name = string(p) + "-vlek.crl"
+	}
+	return d.read(name, "X509 CRL")
 }
 
 func (d Directory) read(name, kind string) ([]byte, error) {
@@ -115,52 +122,57 @@ func readAll(r io.Reader, name string) ([]byte, error) {
 const AMD = "https://kdsintf.amd.com"
 
 // KDS is a source that asks a key distribution service over HTTPS and keeps what
-// it gets until it ends, lists at most for an hour. Make
-// it with NewKDS.
+// it gets: certificates for a year, lists for an hour and, should the service be
+// out of reach then, until they end. Make it with NewKDS.
 type KDS struct {
 	base   string
 	client *http.Client
 	now    func() time.Time
 
-	mu   sync.Mutex
-	kept map[string]kept
+	mu     sync.Mutex
+	kept   map[string]kept
+	failed map[string]kept
+	asking map[string]chan struct{} // closed when the answer is there
 }
 
+// kept is an answer.
 type kept struct {
-	der   []byte
-	until time.Time
+	der     []byte
+	err     error     // in place of der
+	until   time.Time // when it is asked for again
+	expires time.Time // when it is of no more use
 }
 
-// keptDocuments bounds what a KDS keeps.
+// keptDocuments bounds what a KDS keeps. Failures are kept apart: anyone can have
+// it asked for chips that do not exist.
 const keptDocuments = 1024
+
+// How long a document is used, and after a failure how long until the service is asked
+// again: AMD's answers few requests in a minute.
+const (
+	listLifetime        = time.Hour
+	certificateLifetime = 365 * 24 * time.Hour
+	askAgain            = time.Minute
+	askAgainSoon        = 5 * time.Second
+)
 
 // NewKDS returns a source at a base address, such as AMD. The client sets the
 // timeouts; nil means one that gives up after 30 seconds.
 func NewKDS(base string, client *http.Client, now func() time.Time) (*KDS, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%.100q is no address of a key distribution service, such as %s", base, AMD)
+	u, err := fetch.Address(base)
+	if err != nil {
+		return nil, fmt.Errorf("address of the key distribution service, such as %s: %w", AMD, err)
 	}
-	own := http.Client{Timeout: 30 * time.Second}
-	if client != nil {
-		own = *client
-	}
-	inner := own.CheckRedirect
-	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		switch {
-		case r.URL.Scheme != "https":
-			return fmt.Errorf("redirected to %s, which is not https", r.URL.Redacted())
-		case inner != nil:
-			return inner(r, via)
-		case len(via) >= 5:
-			return errors.New("redirected too often")
-		}
-		return nil
+	if client == nil {
+		client = &http.Client{Timeout: 30 * time.Second}
 	}
 	if now == nil {
 		now = time.Now
 	}
-	return &KDS{base: strings.TrimSuffix(base, "/"), client: &own, now: now, kept: map[string]kept{}}, nil
+	return &KDS{
+		base: u.String(), client: fetch.Client(client), now: now,
+		kept: map[string]kept{}, failed: map[string]kept{}, asking: map[string]chan struct{}{},
+	}, nil
 }
 
 // VCEKPath is where a key distribution service has the certificate of a chip's key
@@ -173,57 +185,122 @@ func VCEKPath(p Product, hardwareID []byte, tcb uint64) string {
 	return fmt.Sprintf("/vcek/v1/%s/%s?%s", p, hex.EncodeToString(hardwareID), strings.Join(query, "&"))
 }
 
-// CRLPath is where it has the revocation list of a product (section 4.3).
-func CRLPath(p Product) string { return fmt.Sprintf("/vcek/v1/%s/crl", p) }
+// CRLPath is where it has the revocation list of a product, as the certificates of
+// its ASK and ASVK say (CRL distribution points).
+func CRLPath(p Product, key SigningKey) string {
+	return fmt.Sprintf("/%s/v1/%s/crl", strings.ToLower(string(key)), p)
+}
+
+// wanted is a document of the service.
+type wanted struct {
+	path    string
+	longest time.Duration // for which it is used without asking again
+	expires func(der []byte) (time.Time, error)
+}
 
 // VCEK implements Source.
 func (k *KDS) VCEK(ctx context.Context, p Product, hardwareID []byte, tcb uint64) ([]byte, error) {
-	return k.get(ctx, VCEKPath(p, hardwareID, tcb), func(der []byte) (time.Time, error) {
+	return k.get(ctx, &wanted{VCEKPath(p, hardwareID, tcb), certificateLifetime, func(der []byte) (time.Time, error) {
 		x, err := x509.ParseCertificate(der)
 		if err != nil {
 			return time.Time{}, err
 		}
 		return x.NotAfter, nil
-	})
+	}})
 }
 
 // CRL implements Source.
-func (k *KDS) CRL(ctx context.Context, p Product) ([]byte, error) {
-	return k.get(ctx, CRLPath(p), func(der []byte) (time.Time, error) {
-		list, err := x509.ParseRevocationList(der)
+func (k *KDS) CRL(ctx context.Context, p Product, key SigningKey) ([]byte, error) {
+	return k.get(ctx, &wanted{CRLPath(p, key), listLifetime, func(der []byte) (time.Time, error) {
+		list, err := revocation.Parse(der)
 		if err != nil {
 			return time.Time{}, err
 		}
-		until := k.now().Add(time.Hour)
-		if list.NextUpdate.Before(until) {
-			until = list.NextUpdate
-		}
-		return until, nil
-	})
+		return list.NextUpdate, nil
+	}})
 }
 
-func (k *KDS) get(ctx context.Context, path string, lifetime func([]byte) (time.Time, error)) ([]byte, error) {
-	k.mu.Lock()
-	found, ok := k.kept[path]
-	k.mu.Unlock()
-	if ok && k.now().Before(found.until) {
-		return found.der, nil
+// get returns a document. Of several that want it at once one asks.
+func (k *KDS) get(ctx context.Context, w *wanted) ([]byte, error) {
+	for {
+		answer, other := k.look(w.path)
+		switch {
+		case answer != nil:
+			return answer.der, answer.err
+		case other == nil:
+			return k.ask(ctx, w)
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	der, err := k.fetch(ctx, k.base+path)
-	if err != nil {
+}
+
+// look returns an answer that is kept, or what is closed when the one who asks has
+// one. With neither it is the caller who has to ask.
+func (k *KDS) look(path string) (*kept, chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, in := range []map[string]kept{k.kept, k.failed} {
+		if answer, ok := in[path]; ok && k.now().Before(answer.until) {
+			return &answer, nil
+		}
+	}
+	other, busy := k.asking[path]
+	if !busy {
+		k.asking[path] = make(chan struct{})
+	}
+	return nil, other
+}
+
+// ask asks the service, and keeps its answer or failure. While it is out of reach
+// the old answer does.
+func (k *KDS) ask(ctx context.Context, w *wanted) ([]byte, error) {
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		close(k.asking[w.path])
+		delete(k.asking, w.path)
+	}()
+	der, err := k.fetch(ctx, k.base+w.path)
+	var expires time.Time
+	if err == nil {
+		if expires, err = w.expires(der); err != nil {
+			err = fmt.Errorf("%s%s: %w", k.base, w.path, err)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, old := k.now(), k.kept[w.path]
+	switch {
+	case err == nil:
+		until := now.Add(w.longest)
+		if expires.Before(until) {
+			until = expires
+		}
+		if !until.After(now) { // it has expired, and with grace does all the same
+			until = now.Add(askAgain)
+		}
+		keep(k.kept, w.path, kept{der: der, until: until, expires: expires})
+		return der, nil
+	case ctx.Err() != nil: // who asks gave up, which says nothing about the service
 		return nil, err
+	case now.Before(old.expires) && !errors.Is(err, ErrNoCollateral):
+		old.until = now.Add(askAgain)
+		k.kept[w.path] = old
+		return old.der, nil
 	}
-	until, err := lifetime(der)
-	if err != nil {
-		return nil, fmt.Errorf("%s%s: %w", k.base, path, err)
+	keep(k.failed, w.path, kept{err: err, until: now.Add(askAgainSoon)})
+	return nil, err
+}
+
+func keep(in map[string]kept, path string, answer kept) {
+	if _, ok := in[path]; !ok && len(in) >= keptDocuments {
+		clear(in)
 	}
-	k.mu.Lock()
-	if len(k.kept) >= keptDocuments {
-		clear(k.kept)
-	}
-	k.kept[path] = kept{der, until}
-	k.mu.Unlock()
-	return der, nil
+	in[path] = answer
 }
 
 func (k *KDS) fetch(ctx context.Context, address string) ([]byte, error) {

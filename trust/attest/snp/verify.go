@@ -6,14 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/go-sev-guest/abi"
 	"github.com/google/go-sev-guest/verify"
 
 	"cloister/trust/attest"
+	"cloister/trust/attest/revocation"
 )
 
 // Options say what a Verifier trusts.
@@ -34,14 +33,15 @@ type Options struct {
 }
 
 // Verifier verifies attestation reports. It keeps the certificate chains and the
-// revocation lists whose signatures it verified; dates and revocation are checked for every report.
+// revocation lists whose signatures it verified; dates and revocation are checked
+// for every report.
 type Verifier struct {
 	options   Options
 	published []*x509.Certificate
 
 	mu     sync.Mutex
 	chains map[[sha256.Size]byte]*chain
-	lists  map[[sha256.Size]byte]*x509.RevocationList
+	lists  map[[sha256.Size]byte]*revocation.List
 }
 
 // How many chains and revocation lists are kept.
@@ -64,7 +64,8 @@ func NewVerifier(o Options) *Verifier {
 		o.Source = Sources{}
 	}
 	return &Verifier{
-		options: o, published: publishedCertificates(), chains: map[[sha256.Size]byte]*chain{}, lists: map[[sha256.Size]byte]*x509.RevocationList{},
+		options: o, published: publishedCertificates(),
+		chains: map[[sha256.Size]byte]*chain{}, lists: map[[sha256.Size]byte]*revocation.List{},
 	}
 }
 
@@ -87,65 +88,49 @@ const (
 // verification is one run of Verify.
 type verification struct {
 	*Verifier
-	now     time.Time
-	result  attest.Verification
-	refused []string
-}
+	attest.Checklist
 
-func (v *verification) check(name string, err error, format string, args ...any) bool {
-	c := attest.Check{Name: name, Passed: err == nil}
-	if err == nil {
-		c.Detail = fmt.Sprintf(format, args...)
-	} else {
-		c.Detail = err.Error()
-		v.refused = append(v.refused, name+": "+c.Detail)
-	}
-	v.result.Checks = append(v.result.Checks, c)
-	return c.Passed
-}
-
-func (v *verification) end() (*attest.Verification, error) {
-	if len(v.refused) == 0 {
-		return &v.result, nil
-	}
-	return &v.result, fmt.Errorf("%w: %s", attest.ErrRefused, strings.Join(v.refused, "; "))
+	now time.Time
 }
 
 // Verify implements attest.Verifier.
 func (v *Verifier) Verify(ctx context.Context, e *attest.Evidence) (*attest.Verification, error) {
 	run := &verification{Verifier: v, now: v.options.Now()}
-	run.result.Claims.Platform = attest.SNP
+	run.Claims.Platform = attest.SNP
 	if e == nil || e.Platform != attest.SNP {
-		run.check(checkPlatform, errors.New("the evidence is not of snp"), "")
-		return run.end()
+		run.Check(checkPlatform, errors.New("the evidence is not of snp"), "")
+		return run.End()
 	}
 	r, err := Parse(e.Quote)
-	if !run.check(checkFormat, err, "version %d", versionOf(r)) {
-		return run.end()
+	if !run.Check(checkFormat, err, "version %d", versionOf(r)) {
+		return run.End()
 	}
-	run.result.Claims = r.Claims()
+	run.Claims = r.Claims()
 	run.report(r)
+	if run.Refused() { // so that nobody has the source asked for nothing
+		return run.End()
+	}
 	c, refused, err := run.chain(ctx, r)
 	if err != nil {
-		return &run.result, err
+		return &run.Verification, err
 	}
 	if refused == nil {
 		refused = c.at(run.now)
 	}
-	if !run.check(checkChain, refused, "%s", c.describe()) {
-		return run.end()
+	if !run.Check(checkChain, refused, "%s", c.describe()) {
+		return run.End()
 	}
-	run.result.Claims.SNP.Product = string(c.product)
-	run.check(checkSignature, verify.SnpReportSignature(r.raw, c.leaf), "by the %s", c.keyKind)
-	run.check(checkKey, c.matches(r), "%s", c.product.describe(r.fields.ReportedTcb))
-	run.check(checkTCB, c.product.ordered(r), "reported at most committed, committed at most current")
-	if len(run.refused) > 0 {
-		return run.end()
+	run.Claims.SNP.Product, run.Claims.SNP.CloudProvider = string(c.product), c.key.csp
+	run.Check(checkSignature, verify.SnpReportSignature(r.raw, c.leaf), "by the %s", c.keyKind)
+	run.Check(checkKey, c.matches(r), "%s", c.product.describe(r.fields.ReportedTcb))
+	run.Check(checkTCB, c.product.ordered(r), "reported at most committed, committed at most current")
+	if run.Refused() {
+		return run.End()
 	}
 	if err := run.revocation(ctx, c, e.Endorsements); err != nil {
-		return &run.result, err
+		return &run.Verification, err
 	}
-	return run.end()
+	return run.End()
 }
 
 func versionOf(r *Report) uint32 {
@@ -177,14 +162,14 @@ func (v *verification) report(r *Report) {
 	case f.Vmpl > 3:
 		err = fmt.Errorf("there is no VMPL %d", f.Vmpl)
 	}
-	v.check(checkVMPL, err, "%d", f.Vmpl)
+	v.Check(checkVMPL, err, "%d", f.Vmpl)
 
-	agent := v.result.Claims.SNP.MigrationAgent
+	agent := v.Claims.SNP.MigrationAgent
 	err = nil
 	if agent && f.Policy&migrationBit == 0 {
 		err = errors.New("the report names a migration agent, which the guest policy does not allow")
 	}
-	v.check(checkMigration, err, "%s", map[bool]string{true: "there is one", false: "there is none"}[agent])
+	v.Check(checkMigration, err, "%s", map[bool]string{true: "there is one", false: "there is none"}[agent])
 }
 
 // ordered checks that the machine's owner reports no newer TCB version than the
@@ -204,9 +189,12 @@ func (p Product) ordered(r *Report) error {
 // be found out.
 func (v *verification) chain(ctx context.Context, r *Report) (_ *chain, refused, err error) {
 	leaf := r.vcek
-	switch r.signer.SigningKey {
-	case abi.VcekReportSigner:
-	case abi.VlekReportSigner:
+	switch r.signingKey() {
+	case VCEK:
+		if r.signer.MaskChipKey { // [ABI], section 3.6: there are zeros for a signature then
+			return nil, errors.New("the report was not signed: the machine's owner has the VCEK sign none (MASK_CHIP_KEY)"), nil
+		}
+	case VLEK:
 		if leaf = r.vlek; leaf == nil {
 			return nil, errors.New("the report was signed with a VLEK and does not carry its certificate, which AMD gives to the cloud provider alone"), nil
 		}
@@ -241,7 +229,7 @@ func (v *verification) chain(ctx context.Context, r *Report) (_ *chain, refused,
 func chainKey(r *Report, leaf []byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write(r.fms[:])
-	h.Write([]byte{byte(r.signer.SigningKey)})
+	fmt.Fprintf(h, "%t %s ", r.saysProcessor(), r.signingKey())
 	for _, der := range [][]byte{leaf, r.ask, r.ark} {
 		fmt.Fprintf(h, "%d:", len(der))
 		h.Write(der)
@@ -257,7 +245,7 @@ func (v *verification) fetchVCEK(ctx context.Context, r *Report) (_ []byte, refu
 		return nil, errors.New("the report carries no VCEK certificate and hides the chip id by which to find it"), nil
 	}
 	products := []Product{Milan, Genoa}
-	if r.fms != [3]byte{} {
+	if r.saysProcessor() {
 		p, ok := productOf(r.fms)
 		if !ok {
 			return nil, unknownProcessor(r), nil
@@ -283,40 +271,40 @@ func unknownProcessor(r *Report) error {
 // revocation checks the chain against AMD's revocation list: that of the source,
 // else that of the evidence.
 func (v *verification) revocation(ctx context.Context, c *chain, endorsements []byte) error {
-	der, err := v.options.Source.CRL(ctx, c.product)
+	der, err := v.options.Source.CRL(ctx, c.product, c.keyKind)
 	if err != nil && len(endorsements) > 0 {
 		der, err = endorsements, nil
 	}
 	switch {
 	case errors.Is(err, ErrNoCollateral) && v.options.InsecureNoCRLs:
-		v.check(checkRevocation, nil, "not checked: there is no revocation list, and insecure-no-crls allows that")
+		v.Check(checkRevocation, nil, "not checked: there is no revocation list, and insecure-no-crls allows that")
 		v.claimDates(c, nil)
 		return nil
 	case err != nil:
-		return fmt.Errorf("the revocation list of %s: %w", c.product, err)
+		return fmt.Errorf("the revocation list of %s, %s: %w", c.product, c.keyKind, err)
 	}
 	list, err := v.list(c, der)
 	if err == nil {
 		err = v.revoked(c, list)
 	}
-	if v.check(checkRevocation, err, "not revoked, by the list until %s", nextUpdate(list)) {
+	if v.Check(checkRevocation, err, "not revoked, by the list until %s", nextUpdate(list)) {
 		v.claimDates(c, list)
 	}
 	return nil
 }
 
-func nextUpdate(list *x509.RevocationList) string {
+func nextUpdate(list *revocation.List) string {
 	if list == nil {
 		return ""
 	}
-	return list.NextUpdate.UTC().Format(time.DateOnly)
+	return list.Next.UTC().Format(time.DateOnly)
 }
 
-// list reads a revocation list that the root of a chain signed, which is the one
-// list of its product ([VCEK], section 4).
-func (v *verification) list(c *chain, der []byte) (*x509.RevocationList, error) {
+// list reads a revocation list that the root of a chain signed, as it does the
+// lists of its product ([VCEK], section 4).
+func (v *verification) list(c *chain, der []byte) (*revocation.List, error) {
 	h := sha256.New()
-	h.Write(c.ark.RawSubjectPublicKeyInfo)
+	h.Write(c.ark.Raw)
 	h.Write(der)
 	key := [sha256.Size]byte(h.Sum(nil))
 	v.mu.Lock()
@@ -325,12 +313,12 @@ func (v *verification) list(c *chain, der []byte) (*x509.RevocationList, error) 
 	if list != nil {
 		return list, nil
 	}
-	list, err := x509.ParseRevocationList(der)
+	parsed, err := revocation.Parse(der)
 	if err != nil {
 		return nil, err
 	}
-	if err := list.CheckSignatureFrom(c.ark); err != nil {
-		return nil, fmt.Errorf("the revocation list was not signed by %q: %w", c.ark.Subject.CommonName, err)
+	if list, err = revocation.Verify(parsed, c.ark, x509.SHA384WithRSAPSS); err != nil {
+		return nil, err
 	}
 	v.mu.Lock()
 	if len(v.lists) >= keptLists {
@@ -342,41 +330,36 @@ func (v *verification) list(c *chain, der []byte) (*x509.RevocationList, error) 
 }
 
 // revoked says why a list does not let a chain pass.
-func (v *verification) revoked(c *chain, list *x509.RevocationList) error {
+func (v *verification) revoked(c *chain, list *revocation.List) error {
 	switch {
-	case v.now.Before(list.ThisUpdate):
-		return fmt.Errorf("the revocation list is not valid before %s", list.ThisUpdate.UTC().Format(time.RFC3339))
-	case list.NextUpdate.IsZero():
-		return errors.New("the revocation list does not say until when it is valid")
-	case v.now.After(list.NextUpdate.Add(v.options.Grace)):
-		return fmt.Errorf("the revocation list expired on %s", list.NextUpdate.UTC().Format(time.RFC3339))
+	case v.now.Before(list.From):
+		return fmt.Errorf("the revocation list is not valid before %s", list.From.UTC().Format(time.RFC3339))
+	case v.now.After(list.Next.Add(v.options.Grace)):
+		return fmt.Errorf("the revocation list expired on %s", list.Next.UTC().Format(time.RFC3339))
 	}
-	for _, entry := range list.RevokedCertificateEntries {
-		for _, x := range []*x509.Certificate{c.issuer, c.leaf} {
-			// All VCEK certificates have the serial number 0.
-			if x.SerialNumber.Sign() != 0 && entry.SerialNumber.Cmp(x.SerialNumber) == 0 {
-				return fmt.Errorf("%q, number %x, was revoked on %s", x.Subject.CommonName, x.SerialNumber,
-					entry.RevocationTime.UTC().Format(time.DateOnly))
-			}
-		}
+	if err := list.Check(c.issuer); err != nil {
+		return err
 	}
-	return nil
+	if c.leaf.SerialNumber.Sign() == 0 { // as all VCEK certificates have it
+		return nil
+	}
+	return list.Check(c.leaf)
 }
 
 // claimDates fills in when what was relied on was made and when it ends. AMD says
 // of no TCB version whether it is up to date: a policy gives the least.
-func (v *verification) claimDates(c *chain, list *x509.RevocationList) {
+func (v *verification) claimDates(c *chain, list *revocation.List) {
 	from, until := c.dates()
-	t := &v.result.Claims.TCB
+	t := &v.Claims.TCB
 	t.Issued, t.Latest, t.Expires = from, from, until
 	if list == nil {
 		return
 	}
-	t.Issued = list.ThisUpdate
-	if list.ThisUpdate.After(t.Latest) {
-		t.Latest = list.ThisUpdate
+	t.Issued = list.From
+	if list.From.After(t.Latest) {
+		t.Latest = list.From
 	}
-	if list.NextUpdate.Before(t.Expires) {
-		t.Expires = list.NextUpdate
+	if list.Next.Before(t.Expires) {
+		t.Expires = list.Next
 	}
 }

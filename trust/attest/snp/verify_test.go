@@ -7,17 +7,24 @@ import (
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-sev-guest/testing/data"
+	"github.com/google/go-sev-guest/verify/testdata"
+	"github.com/google/go-sev-guest/verify/trust"
 
 	"cloister/trust/attest"
 	"cloister/trust/attest/snp"
@@ -61,7 +68,7 @@ func TestEveryProduct(t *testing.T) {
 				t.Errorf("without the ASVK: %v", err)
 			}
 			vlek.Quote = append(a.Report(reportData, snptest.VLEKSigned), a.Table(a.VLEK, a.ASVK, a.ARK)...)
-			if got, err = verifier(a).Verify(context.Background(), vlek); err != nil || got.Claims.SNP.SigningKey != "VLEK" {
+			if got, err = verifier(a).Verify(context.Background(), vlek); err != nil || got.Claims.SNP.SigningKey != "VLEK" || got.Claims.SNP.CloudProvider != "a cloud" {
 				t.Errorf("signed by a VLEK: %v", err)
 			}
 		})
@@ -101,49 +108,73 @@ func TestRefused(t *testing.T) {
 		e     *attest.Evidence
 		check string
 	}{
-		"nothing":                       {nil, "not of snp"},
-		"another platform":              {&attest.Evidence{Platform: attest.SGX, Quote: a.Evidence(reportData).Quote}, "not of snp"},
-		"empty":                         {&attest.Evidence{Platform: attest.SNP}, "report format"},
-		"truncated":                     {&attest.Evidence{Platform: attest.SNP, Quote: a.Report(reportData)[:1183]}, "report format"},
-		"padded":                        {&attest.Evidence{Platform: attest.SNP, Quote: append(a.Report(reportData), 1, 2, 3)}, "report format"},
-		"version 1":                     {edited(put32(snptest.OffsetVersion, 1)), "report format"},
-		"version 9":                     {edited(put32(snptest.OffsetVersion, 9)), "report format"},
-		"reserved bits of the policy":   {edited(put64(snptest.OffsetPolicy, 1<<40|0x30000)), "report format"},
-		"signature algorithm":           {edited(put32(0x34, 2)), "report format"},
-		"unsigned":                      {edited(put32(snptest.OffsetFlags, 7<<2)), "not signed"},
-		"unknown key":                   {edited(put32(snptest.OffsetFlags, 3<<2)), "report format"},
-		"asked for by the hypervisor":   {edited(put32(snptest.OffsetVMPL, 0xffffffff)), "vmpl"},
-		"VMPL 4":                        {edited(put32(snptest.OffsetVMPL, 4)), "vmpl"},
-		"migration agent not allowed":   {edited(put64(snptest.OffsetReportIDMA, 5)), "migration agent"},
-		"another chip":                  {edited(func(r []byte) { copy(r[snptest.OffsetChipID:], chip) }), "chip and tcb"},
-		"no chip id":                    {edited(func(r []byte) { clear(r[snptest.OffsetChipID:][:64]) }), "chip id"},
-		"reported above the key's":      {edited(put64(snptest.OffsetReportedTCB, a.TCB+1), put64(snptest.OffsetCommittedTCB, a.TCB+1), put64(snptest.OffsetCurrentTCB, a.TCB+1)), "chip and tcb"},
-		"reported above committed":      {edited(put64(snptest.OffsetCommittedTCB, a.TCB-1)), "tcb order"},
-		"committed above current":       {edited(put64(snptest.OffsetCurrentTCB, a.TCB-1)), "tcb order"},
-		"reserved level":                {edited(put64(snptest.OffsetCurrentTCB, a.TCB|1<<24)), "tcb order"},
-		"unknown processor":             {edited(func(r []byte) { r[0x188] = 0x17 }), "not known"},
-		"processor of another product":  {edited(func(r []byte) { r[0x189] = 0x11 }), "Genoa"},
-		"self-made root":                {other.Evidence(reportData), "root key"},
-		"root of another product":       {genoa.Evidence(reportData), "root key"},
-		"VLEK without its certificate":  {edited(snptest.VLEKSigned), "VLEK"},
-		"issued by the root":            {issue(a.ARK), "endorsement key chain"},
-		"issued by the ASVK":            {issue(a.ASVK), "endorsement key chain"},
-		"key certificate expired":       {issue(a.ASK, func(x *x509.Certificate) { x.NotAfter = a.Now.Add(-time.Hour) }), "expired"},
-		"key certificate not yet valid": {issue(a.ASK, func(x *x509.Certificate) { x.NotBefore = a.Now.Add(time.Hour) }), "not valid before"},
-		"key certificate is a CA":       {issue(a.ASK, snptest.CA), "endorsement key chain"},
-		"key of another TCB":            {issue(a.ASK, a.Endorses(a.TCB-1)), "chip and tcb"},
-		"no levels":                     {issue(a.ASK, func(x *x509.Certificate) { x.ExtraExtensions = x.ExtraExtensions[len(x.ExtraExtensions)-2:] }), "missing"},
-		"no product":                    {issue(a.ASK, func(x *x509.Certificate) { x.ExtraExtensions = x.ExtraExtensions[:9] }), "product name"},
-		"critical extension":            {issue(a.ASK, func(x *x509.Certificate) { x.ExtraExtensions[8].Critical = true }), "critical"},
-		"another signature algorithm":   {issue(a.ASK, func(x *x509.Certificate) { x.SignatureAlgorithm = x509.SHA384WithRSA }), "SHA384-RSAPSS"},
+		"nothing":                        {nil, "not of snp"},
+		"another platform":               {&attest.Evidence{Platform: attest.SGX, Quote: a.Evidence(reportData).Quote}, "not of snp"},
+		"empty":                          {&attest.Evidence{Platform: attest.SNP}, "report format"},
+		"truncated":                      {&attest.Evidence{Platform: attest.SNP, Quote: a.Report(reportData)[:1183]}, "report format"},
+		"padded":                         {&attest.Evidence{Platform: attest.SNP, Quote: append(a.Report(reportData), 1, 2, 3)}, "report format"},
+		"version 1":                      {edited(put32(snptest.OffsetVersion, 1)), "report format"},
+		"version 9":                      {edited(put32(snptest.OffsetVersion, 9)), "report format"},
+		"reserved bits of the policy":    {edited(put64(snptest.OffsetPolicy, 1<<40|0x30000)), "report format"},
+		"signature algorithm":            {edited(put32(0x34, 2)), "report format"},
+		"unsigned":                       {edited(put32(snptest.OffsetFlags, 7<<2)), "not signed"},
+		"unknown key":                    {edited(put32(snptest.OffsetFlags, 3<<2)), "report format"},
+		"asked for by the hypervisor":    {edited(put32(snptest.OffsetVMPL, 0xffffffff)), "vmpl"},
+		"VMPL 4":                         {edited(put32(snptest.OffsetVMPL, 4)), "vmpl"},
+		"migration agent not allowed":    {edited(put64(snptest.OffsetReportIDMA, 5)), "migration agent"},
+		"another chip":                   {edited(func(r []byte) { copy(r[snptest.OffsetChipID:], chip) }), "chip and tcb"},
+		"the VCEK is said not to sign":   {edited(put32(snptest.OffsetFlags, 2)), "MASK_CHIP_KEY"},
+		"no processor in version 3":      {edited(func(r []byte) { clear(r[0x188:0x18b]) }), "not known"},
+		"key certificate of other usage": {issue(a.ASK, func(x *x509.Certificate) { x.KeyUsage = x509.KeyUsageKeyAgreement }), "key usage"},
+		"reported above the key's":       {edited(put64(snptest.OffsetReportedTCB, a.TCB+1), put64(snptest.OffsetCommittedTCB, a.TCB+1), put64(snptest.OffsetCurrentTCB, a.TCB+1)), "chip and tcb"},
+		"reported above committed":       {edited(put64(snptest.OffsetCommittedTCB, a.TCB-1)), "tcb order"},
+		"committed above current":        {edited(put64(snptest.OffsetCurrentTCB, a.TCB-1)), "tcb order"},
+		"reserved level":                 {edited(put64(snptest.OffsetCurrentTCB, a.TCB|1<<24)), "tcb order"},
+		"unknown processor":              {edited(func(r []byte) { r[0x188] = 0x17 }), "not known"},
+		"processor of another product":   {edited(func(r []byte) { r[0x189] = 0x11 }), "Genoa"},
+		"self-made root":                 {other.Evidence(reportData), "root key"},
+		"root of another product":        {genoa.Evidence(reportData), "root key"},
+		"VLEK without its certificate":   {edited(snptest.VLEKSigned), "VLEK"},
+		"issued by the root":             {issue(a.ARK), "endorsement key chain"},
+		"issued by the ASVK":             {issue(a.ASVK), "endorsement key chain"},
+		"key certificate expired":        {issue(a.ASK, func(x *x509.Certificate) { x.NotAfter = a.Now.Add(-time.Hour) }), "expired"},
+		"key certificate not yet valid":  {issue(a.ASK, func(x *x509.Certificate) { x.NotBefore = a.Now.Add(time.Hour) }), "not valid before"},
+		"key certificate is a CA":        {issue(a.ASK, snptest.CA), "endorsement key chain"},
+		"key of another TCB":             {issue(a.ASK, a.Endorses(a.TCB-1)), "chip and tcb"},
+		"no levels":                      {issue(a.ASK, func(x *x509.Certificate) { x.ExtraExtensions = x.ExtraExtensions[len(x.ExtraExtensions)-2:] }), "missing"},
+		"no product":                     {issue(a.ASK, func(x *x509.Certificate) { x.ExtraExtensions = x.ExtraExtensions[:9] }), "product name"},
+		"critical extension":             {issue(a.ASK, func(x *x509.Certificate) { x.ExtraExtensions[8].Critical = true }), "critical"},
+		"another signature algorithm":    {issue(a.ASK, func(x *x509.Certificate) { x.SignatureAlgorithm = x509.SHA384WithRSA }), "SHA384-RSAPSS"},
 		"intermediate no CA": {evidence(a, a.Report(reportData), a.Table(a.VCEK, a.Issue(a.ARK, "SEV-Milan", func(x *x509.Certificate) {
 			x.KeyUsage = x509.KeyUsageDigitalSignature
 		}), a.ARK)), "may not issue"},
-		"list expired":           {crl(func(l *x509.RevocationList) { l.NextUpdate = a.Now.Add(-time.Hour) }), "expired"},
-		"list not yet valid":     {crl(func(l *x509.RevocationList) { l.ThisUpdate = a.Now.Add(time.Hour) }), "not valid before"},
-		"intermediate revoked":   {crl(nil, a.ASK), "was revoked"},
-		"list of another root":   {&attest.Evidence{Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: other.CRL(nil)}, "revocation"},
-		"list that is none":      {&attest.Evidence{Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: []byte("list")}, "revocation"},
+		"list expired":         {crl(func(l *x509.RevocationList) { l.NextUpdate = a.Now.Add(-time.Hour) }), "expired"},
+		"list not yet valid":   {crl(func(l *x509.RevocationList) { l.ThisUpdate = a.Now.Add(time.Hour) }), "not valid before"},
+		"intermediate revoked": {crl(nil, a.ASK), "was revoked"},
+		"list of another root": {&attest.Evidence{Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: other.CRL(nil)}, "revocation"},
+		"list that is none":    {&attest.Evidence{Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: []byte("list")}, "revocation"},
+		"list with bytes after it": {&attest.Evidence{
+			Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: append(a.CRL(nil), 0),
+		}, "followed by 1 bytes"},
+		"list of some certificates": {crl(func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
+		}), "2.5.29.28"},
+		"list of changes": {crl(func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Value: []byte{2, 1, 1}}}
+		}), "2.5.29.27"},
+		"list with an entry of unknown meaning": {crl(func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries = []x509.RevocationListEntry{{
+				SerialNumber: big.NewInt(5), RevocationTime: a.Now,
+				ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0}}},
+			}}
+		}), "2.5.29.29"},
+		"list of another name": {&attest.Evidence{
+			Platform: attest.SNP, Quote: a.Evidence(reportData).Quote, Endorsements: genoa.CRL(nil),
+		}, "ARK-Genoa"},
+		"list signed otherwise": {crl(func(l *x509.RevocationList) { l.SignatureAlgorithm = x509.SHA384WithRSA }), "SHA384-RSAPSS"},
+		"root that issues no authorities": {evidence(a, a.Report(reportData), a.Table(a.VCEK, a.ASK, a.Issue(nil, "ARK-Milan", snptest.CA, func(x *x509.Certificate) {
+			x.MaxPathLenZero = true
+		}))), "no other authority"},
 		"certificate that is no": {evidence(a, a.Report(reportData), a.Table(&x509.Certificate{Raw: []byte("none")}, nil, nil)), "endorsement key chain"},
 	}
 	for name, test := range tests {
@@ -171,6 +202,57 @@ func TestVLEKRevoked(t *testing.T) {
 	if _, err := verifier(a).Verify(context.Background(), e); !errors.Is(err, attest.ErrRefused) || !strings.Contains(err.Error(), "was revoked") {
 		t.Errorf("a revoked VLEK: %v", err)
 	}
+}
+
+// lists are what a source has of each kind of key.
+type lists map[snp.SigningKey][]byte
+
+func (lists) VCEK(context.Context, snp.Product, []byte, uint64) ([]byte, error) {
+	return nil, snp.ErrNoCollateral
+}
+
+func (l lists) CRL(_ context.Context, _ snp.Product, key snp.SigningKey) ([]byte, error) {
+	return l[key], nil
+}
+
+// TestListOfTheKey has the list of a VLEK's chain be the one that its issuer's
+// certificate names.
+func TestListOfTheKey(t *testing.T) {
+	t.Parallel()
+	a := snptest.New(snptest.Config{})
+	vlek := evidence(a, a.Report(reportData, snptest.VLEKSigned), a.Table(a.VLEK, a.ASVK, a.ARK))
+	vcek := a.Evidence(reportData)
+	for name, test := range map[string]struct {
+		lists      lists
+		vlek, vcek bool // refused
+	}{
+		"nothing revoked": {lists{snp.VCEK: a.CRL(nil), snp.VLEK: a.CRL(nil)}, false, false},
+		"ASVK revoked":    {lists{snp.VCEK: a.CRL(nil), snp.VLEK: a.CRL(nil, a.ASVK)}, true, false},
+		"ASK revoked":     {lists{snp.VCEK: a.CRL(nil, a.ASK), snp.VLEK: a.CRL(nil)}, false, true},
+	} {
+		v := verifier(a, func(o *snp.Options) { o.Source = test.lists })
+		for e, refused := range map[*attest.Evidence]bool{vlek: test.vlek, vcek: test.vcek} {
+			if _, err := v.Verify(context.Background(), e); errors.Is(err, attest.ErrRefused) != refused || (err != nil) != refused {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	for _, x := range []*x509.Certificate{publishedASVK(t, trust.AskArkMilanVlekBytes), publishedASVK(t, trust.AskArkTurinVlekBytes)} {
+		product := snp.Product(strings.TrimPrefix(x.Subject.CommonName, "SEV-VLEK-"))
+		if want := []string{snp.AMD + snp.CRLPath(product, snp.VLEK)}; !slices.Equal(x.CRLDistributionPoints, want) {
+			t.Errorf("%s names the list %s, asked for is %s", x.Subject.CommonName, x.CRLDistributionPoints, want)
+		}
+	}
+}
+
+func publishedASVK(t *testing.T, bundle []byte) *x509.Certificate {
+	t.Helper()
+	block, _ := pem.Decode(bundle)
+	x, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }
 
 // TestAMDRootsByDefault has no roots mean AMD's, and not any.
@@ -203,7 +285,7 @@ func TestDebugAndHidden(t *testing.T) {
 	a := snptest.New(snptest.Config{})
 	got, err := verifier(a).Verify(context.Background(), a.Evidence(reportData,
 		put64(snptest.OffsetPolicy, 0x30000|1<<19|1<<18), put64(snptest.OffsetReportIDMA, 5),
-		func(r []byte) { clear(r[snptest.OffsetChipID:][:64]) }, put32(snptest.OffsetFlags, 2)))
+		func(r []byte) { clear(r[snptest.OffsetChipID:][:64]) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +344,7 @@ func service(t *testing.T, a *snptest.Authority, asked *atomic.Int32) *snp.KDS {
 		switch r.URL.RequestURI() {
 		case snp.VCEKPath(a.Product, a.HardwareID, a.TCB):
 			w.Write(a.VCEK.Raw)
-		case snp.CRLPath(a.Product):
+		case snp.CRLPath(a.Product, snp.VCEK), snp.CRLPath(a.Product, snp.VLEK):
 			w.Write(a.CRL(nil))
 		default:
 			http.NotFound(w, r)
@@ -294,6 +376,83 @@ func TestService(t *testing.T) {
 		if n := asked.Load(); n != 2 {
 			t.Errorf("%s: the service was asked %d times", p, n)
 		}
+	}
+}
+
+// TestServiceRecovers has a list that is kept do while the service is out of reach,
+// until it ends, and a failure keep others from asking at once.
+func TestServiceRecovers(t *testing.T) {
+	t.Parallel()
+	a := snptest.New(snptest.Config{})
+	var asked, down atomic.Int32
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		if down.Load() != 0 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		w.Write(a.CRL(nil))
+	}))
+	t.Cleanup(server.Close)
+	now := a.Now
+	kds, err := snp.NewKDS(server.URL, server.Client(), func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(what string, at time.Time, requests int32, fails bool) {
+		t.Helper()
+		now = at
+		asked.Store(0)
+		_, err := kds.CRL(context.Background(), snp.Milan, snp.VCEK)
+		if n := asked.Load(); n != requests || (err != nil) != fails || errors.Is(err, snp.ErrNoCollateral) || errors.Is(err, attest.ErrRefused) {
+			t.Errorf("%s: %d requests, want %d; %v", what, n, requests, err)
+		}
+	}
+	step("first", a.Now, 1, false)
+	step("kept", a.Now.Add(59*time.Minute), 0, false)
+	step("renewed", a.Now.Add(61*time.Minute), 1, false)
+	down.Store(1)
+	step("the old one does", a.Now.Add(3*time.Hour), 1, false)
+	step("not asked at once", now.Add(59*time.Second), 0, false)
+	step("asked again", now.Add(2*time.Second), 1, false)
+	step("the list has ended", a.Now.AddDate(0, 0, 30), 1, true)
+	step("not asked at once after a failure", now.Add(4*time.Second), 0, true)
+	down.Store(0)
+	step("back", now.Add(2*time.Second), 1, false)
+	step("a list that has ended is not asked for at once", now.Add(59*time.Second), 0, false)
+}
+
+// TestServiceAsksOnce has one of many ask.
+func TestServiceAsksOnce(t *testing.T) {
+	t.Parallel()
+	a := snptest.New(snptest.Config{})
+	asked := new(atomic.Int32)
+	kds := service(t, a, asked)
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if _, err := kds.CRL(context.Background(), a.Product, snp.VCEK); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestServiceNotAskedForNothing has a report that is refused for itself make no
+// request.
+func TestServiceNotAskedForNothing(t *testing.T) {
+	t.Parallel()
+	a := snptest.New(snptest.Config{})
+	asked := new(atomic.Int32)
+	kds := service(t, a, asked)
+	v := verifier(a, func(o *snp.Options) { o.Source = kds })
+	e := &attest.Evidence{Platform: attest.SNP, Quote: a.Report(reportData, put32(snptest.OffsetVMPL, 4))}
+	if _, err := v.Verify(context.Background(), e); !errors.Is(err, attest.ErrRefused) || asked.Load() > 0 {
+		t.Errorf("%d requests, %v", asked.Load(), err)
 	}
 }
 
@@ -342,7 +501,7 @@ func TestServiceAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = kds.CRL(context.Background(), snp.Milan)
+			_, err = kds.CRL(context.Background(), snp.Milan, snp.VCEK)
 			if err == nil || errors.Is(err, attest.ErrRefused) || errors.Is(err, snp.ErrNoCollateral) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("%v", err)
 			}
@@ -391,6 +550,27 @@ func FuzzParse(f *testing.F) {
 		}
 		if c := r.Claims(); !bytes.Equal(c.SNP.Measurement, quote[0x90:0xC0]) {
 			t.Error("the measurement was read elsewhere")
+		}
+	})
+}
+
+// FuzzKeyCertificate fuzzes what is read of the certificate of a report's key before
+// anything says who issued it.
+func FuzzKeyCertificate(f *testing.F) {
+	for _, p := range []snp.Product{snp.Milan, snp.Turin} {
+		a := snptest.New(snptest.Config{Product: p})
+		f.Add(a.VCEK.Raw, false)
+		f.Add(a.VLEK.Raw, true)
+	}
+	f.Add(testdata.VcekBytes, false)
+	f.Fuzz(func(t *testing.T, der []byte, vlek bool) {
+		kind := snp.VCEK
+		if vlek {
+			kind = snp.VLEK
+		}
+		product, hardwareID, err := snp.ParseEndorsement(der, kind)
+		if err == nil && (product != snp.Milan && product != snp.Genoa && product != snp.Turin || (hardwareID == nil) != vlek) {
+			t.Errorf("product %q, hardware id %x of a %s", product, hardwareID, kind)
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 
 	"cloister/trust/attest"
 	"cloister/trust/attest/sgx"
+	"cloister/trust/attest/snp"
 )
 
 // The kernel's names of the providers of reports.
@@ -102,7 +103,7 @@ func (p *Producer) Produce(ctx context.Context, reportData attest.ReportData) (*
 	for try := 1; ; try++ {
 		res, err := p.get(reportData)
 		if err == nil {
-			return p.evidence(res)
+			return p.evidence(res, reportData)
 		}
 		if report.GetGenerationErr(err) == nil || try == attempts {
 			return nil, fmt.Errorf("configfs-tsm: %w", err)
@@ -128,7 +129,9 @@ func (p *Producer) get(reportData attest.ReportData) (_ *report.Response, err er
 	return r.Get()
 }
 
-func (p *Producer) evidence(res *report.Response) (*attest.Evidence, error) {
+// evidence makes evidence of what the kernel answered. It is compared with what was
+// asked for: a report of other data would be good for nothing, or for another.
+func (p *Producer) evidence(res *report.Response, reportData attest.ReportData) (*attest.Evidence, error) {
 	platform, err := platformOf(res.Provider)
 	switch {
 	case err != nil:
@@ -138,13 +141,37 @@ func (p *Producer) evidence(res *report.Response) (*attest.Evidence, error) {
 	case len(res.OutBlob) == 0:
 		return nil, errors.New("configfs-tsm: the report is empty")
 	}
+	quote, claims := slices.Concat(res.OutBlob, res.AuxBlob), claimsOfReport
 	if p.platform == attest.TDX {
 		// The kernel's buffer can be longer than the quote.
 		size, err := sgx.QuoteSize(res.OutBlob)
 		if err != nil {
 			return nil, fmt.Errorf("configfs-tsm: %w", err)
 		}
-		return &attest.Evidence{Platform: p.platform, Quote: res.OutBlob[:size]}, nil
+		quote, claims = res.OutBlob[:size], claimsOfQuote
 	}
-	return &attest.Evidence{Platform: p.platform, Quote: slices.Concat(res.OutBlob, res.AuxBlob)}, nil
+	got, err := claims(quote)
+	if err != nil {
+		return nil, fmt.Errorf("configfs-tsm: %w", err)
+	}
+	if got.Platform != p.platform || got.ReportData != reportData {
+		return nil, fmt.Errorf("configfs-tsm: the report is of %s, asked for was %s, or has other report data than were asked for", got.Platform, p.platform)
+	}
+	return &attest.Evidence{Platform: p.platform, Quote: quote}, nil
+}
+
+func claimsOfQuote(quote []byte) (attest.Claims, error) {
+	q, err := sgx.ParseQuote(quote)
+	if err != nil {
+		return attest.Claims{}, err
+	}
+	return q.Claims(), nil
+}
+
+func claimsOfReport(quote []byte) (attest.Claims, error) {
+	r, err := snp.Parse(quote)
+	if err != nil {
+		return attest.Claims{}, err
+	}
+	return r.Claims(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,6 +118,85 @@ func TestDetect(t *testing.T) {
 		}
 		if _, err := tsm.NewProducer(test.client); err == nil {
 			t.Errorf("%s: there is a producer", name)
+		}
+	}
+}
+
+// disturbed plays another process that writes to the entry after a report was read
+// from it, so many times.
+type disturbed struct {
+	configfsi.Client
+
+	times, reports int
+	read           bool
+}
+
+func (d *disturbed) ReadFile(name string) ([]byte, error) {
+	switch path.Base(name) {
+	case "outblob":
+		d.read = true
+		d.reports++
+	case "generation":
+		if d.read && d.times > 0 {
+			d.read, d.times = false, d.times-1
+			return []byte("77\n"), nil
+		}
+	}
+	return d.Client.ReadFile(name)
+}
+
+// TestDisturbed has a report be asked for again that another process disturbed, a
+// few times.
+func TestDisturbed(t *testing.T) {
+	t.Parallel()
+	m := attesttest.New(attesttest.Config{}).Machine()
+	for times, want := range map[int]struct {
+		reports int
+		fails   bool
+	}{0: {1, false}, 2: {3, false}, 4: {5, false}, 100: {5, true}} {
+		client := &disturbed{Client: kernel("tdx_guest", func(d attest.ReportData) ([]byte, []byte) { return m.TDXQuote(4, d), nil })}
+		p, err := tsm.NewProducer(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.times, client.reports = times, 0
+		_, err = p.Produce(context.Background(), reportData)
+		if (err != nil) != want.fails || client.reports != want.reports || err != nil && !strings.Contains(err.Error(), "generation") {
+			t.Errorf("disturbed %d times: %d reports, want %d; %v", times, client.reports, want.reports, err)
+		}
+	}
+	client := &disturbed{Client: kernel("tdx_guest", func(d attest.ReportData) ([]byte, []byte) { return m.TDXQuote(4, d), nil })}
+	p, err := tsm.NewProducer(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.times = 100
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := p.Produce(ctx, reportData); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
+
+// TestOtherReportData has evidence of other report data than were asked for be none.
+func TestOtherReportData(t *testing.T) {
+	t.Parallel()
+	m, a := attesttest.New(attesttest.Config{}).Machine(), snptest.New(snptest.Config{})
+	other := attest.ReportData{9}
+	for name, test := range map[string]struct {
+		provider string
+		out      []byte
+	}{
+		"a quote of other data":  {"tdx_guest", m.TDXQuote(4, other)},
+		"a quote of an enclave":  {"tdx_guest", m.SGXQuote(3, reportData)},
+		"a report of other data": {"sev_guest", a.Report(other)},
+	} {
+		p, err := tsm.NewProducer(kernel(test.provider, func(attest.ReportData) ([]byte, []byte) { return test.out, []byte{} }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Produce(context.Background(), reportData); err == nil || !strings.Contains(err.Error(), "than were asked for") {
+			t.Errorf("%s: %v, %v", name, e, err)
 		}
 	}
 }

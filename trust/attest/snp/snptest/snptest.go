@@ -306,6 +306,7 @@ func must[T any](v T, err error) T {
 func WriteDirectory(dir string, a *Authority) {
 	files := map[string][]byte{
 		string(a.Product) + ".crl":                            a.CRL(nil),
+		string(a.Product) + "-vlek.crl":                       a.CRL(nil),
 		fmt.Sprintf("vcek-%x-%016x.crt", a.HardwareID, a.TCB): pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.VCEK.Raw}),
 	}
 	for name, content := range files {
