@@ -126,3 +126,9 @@ func (s *Session) AddVersion(ctx context.Context, by *Owner, name policy.Name, v
 func Want(owner policy.Name, version uint64) broker.Want {
 	return broker.Want{Kind: broker.Key, Owner: string(owner), Name: DataSet, Version: version}
 }
+
+// State asks for the versions of an owner's data set.
+func (s *Session) State(ctx context.Context, of *Owner) (*broker.DataSetState, error) {
+	a := new(broker.DataSetState)
+	return a, s.Client.Do(ctx, http.MethodGet, fmt.Sprintf("%s?owner=%s&name=%s", broker.PathDataSets, of.Name, DataSet), nil, a)
+}
