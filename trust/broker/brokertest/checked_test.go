@@ -17,7 +17,6 @@ import (
 // logSeen is what was read of the log so far.
 type logSeen struct {
 	log    string
-	size   int64
 	lines  []string
 	newest *audit.Checkpoint
 	runs   map[string]uint64 // by job
