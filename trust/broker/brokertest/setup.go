@@ -16,6 +16,7 @@ import (
 	"cloister/trust/attest/attesttest"
 	"cloister/trust/attest/sgx"
 	"cloister/trust/broker"
+	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault"
 	"cloister/trust/broker/vault/protector"
 	"cloister/trust/secret"
@@ -56,9 +57,15 @@ func (s *Setup) Sources() *broker.Sources {
 	return &broker.Sources{Now: time.Now, Intel: collateral{m.Collateral(attest.SGX)}, Roots: []*x509.Certificate{m.Authority.Root.Cert}}
 }
 
+func (s *Setup) root() vault.RootOptions {
+	return vault.RootOptions{Path: filepath.Join(s.Dir, "root"), Broker: Broker, Protector: newPlain(), Now: time.Now}
+}
+
+func (s *Setup) store() string { return filepath.Join(s.Dir, "store") }
+
 // Start starts the broker, which is made if there is none in the directory.
 func (s *Setup) Start(ctx context.Context, log *slog.Logger) (*broker.Broker, error) {
-	o := vault.RootOptions{Path: filepath.Join(s.Dir, "root"), Broker: Broker, Protector: newPlain(), Now: time.Now}
+	o := s.root()
 	root, err := vault.OpenRoot(ctx, o)
 	if errors.Is(err, vault.ErrNoRoot) {
 		root, err = vault.CreateRoot(ctx, o)
@@ -69,7 +76,7 @@ func (s *Setup) Start(ctx context.Context, log *slog.Logger) (*broker.Broker, er
 	// A kill after the root was made may leave no store, so that it is made at any
 	// start.
 	return broker.Start(ctx, broker.Config{
-		Dir: filepath.Join(s.Dir, "store"), Create: true, Root: root, Quorum: broker.Witnesses(s.Witnesses, time.Now), Domains: []string{"cluster.test"},
+		Dir: s.store(), Create: true, Root: root, Quorum: broker.Witnesses(s.Witnesses, time.Now), Domains: []string{"cluster.test"},
 		Options: broker.Options{FirstPolicy: []byte(s.Policy), Limits: s.Limits, Verifiers: s.Sources().Verifiers, Logger: log},
 	})
 }
@@ -123,4 +130,45 @@ func (p *plain) Unseal(_ context.Context, sealed, associated []byte) (secret.Byt
 		return secret.Bytes{}, fmt.Errorf("the root key does not open: %w", err)
 	}
 	return secret.Take(text), nil
+}
+
+// Fill makes so many keys in the store of a broker that does not run, each of a
+// data set of its own.
+func (s *Setup) Fill(ctx context.Context, keys int) (err error) {
+	root, err := vault.OpenRoot(ctx, s.root())
+	if err != nil {
+		return err
+	}
+	sealer, err := root.StoreSealer()
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(s.store(), store.Options{Sealer: sealer})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	v, err := vault.Open(ctx, st, root, vault.Options{Now: time.Now})
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	for made := 0; made < keys; {
+		err := st.Update(ctx, func(tx *store.Tx) error {
+			for range 1000 {
+				if made == keys {
+					return nil
+				}
+				if _, err := v.NewKey(tx, "a", fmt.Sprintf("set-%06d", made), vault.Data); err != nil {
+					return err
+				}
+				made++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

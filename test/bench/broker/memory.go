@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cloister/test/bench/page"
+	"cloister/trust/broker"
+	"cloister/trust/broker/brokertest"
+)
+
+// measureMemory watches the memory over many releases.
+func measureMemory(ctx context.Context, o *options) (rows []row, err error) {
+	s, err := startServer(ctx, o, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	var early, late usage
+	if _, err := closed(ctx, 0, int64(o.requests/10), s.release); err != nil {
+		return nil, err
+	}
+	if err := s.ask("usage memory", &early); err != nil {
+		return nil, err
+	}
+	if _, err := closed(ctx, 0, int64(o.requests-o.requests/10), s.release); err != nil {
+		return nil, err
+	}
+	if err := s.ask("usage memory", &late); err != nil {
+		return nil, err
+	}
+	return []row{
+		{fmt.Sprintf("resident memory after %d and %d releases, MB", o.requests/10, o.requests), fmt.Sprintf("%.0f and %.0f", early.Resident/1e6, late.Resident/1e6), "flat"},
+		{"heap that is reachable then, MB", fmt.Sprintf("%.1f and %.1f", early.Heap/1e6, late.Heap/1e6), ""},
+		{"… growth for each release, bytes", fmt.Sprintf("%.0f", (late.Heap-early.Heap)/float64(o.requests-o.requests/10)), ""},
+	}, nil
+}
+
+// measureIdle holds connections that asked once, while releases go on.
+func measureIdle(ctx context.Context, o *options) (rows []row, err error) {
+	s, err := startServer(ctx, o, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	_, free, err := s.cost(ctx, o.seconds, s.release)
+	if err != nil {
+		return nil, err
+	}
+	var before, held usage
+	if err := s.ask("usage memory", &before); err != nil {
+		return nil, err
+	}
+	conns := make([]net.Conn, 0, o.connections)
+	defer func() {
+		for _, c := range conns {
+			c.Close() //nolint:errcheck // only a measurement
+		}
+	}()
+	for range o.connections {
+		c, err := s.idle(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("connection %d: %w", len(conns)+1, err)
+		}
+		conns = append(conns, c)
+	}
+	if err := s.ask("usage memory", &held); err != nil {
+		return nil, err
+	}
+	_, busy, err := s.cost(ctx, o.seconds, s.release)
+	if err != nil {
+		return nil, err
+	}
+	open := 0
+	for _, c := range conns {
+		if again(c) == nil {
+			open++
+		}
+	}
+	return []row{
+		{fmt.Sprintf("idle connections held of %d, and asked again after releases went on", o.connections), fmt.Sprint(open), fmt.Sprint(o.connections)},
+		{"… memory of each, resident and heap, kB", fmt.Sprintf("%.1f and %.1f", (held.Resident-before.Resident)/1e3/float64(len(conns)), (held.Heap-before.Heap)/1e3/float64(len(conns))), ""},
+		{"… releases each second meanwhile, of those without them", fmt.Sprintf("%.2f", busy/free), ""},
+	}, nil
+}
+
+const question = "GET " + broker.PathBroker + " HTTP/1.1\r\nHost: broker\r\n\r\n"
+
+// idle makes a connection that asked once (HTTP/1.1).
+func (s *server) idle(ctx context.Context) (net.Conn, error) {
+	c, err := s.dial(ctx, "tcp", s.ready.Address)
+	if err != nil {
+		return nil, err
+	}
+	t := clientHTTP1(c)
+	if err := again(t); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return t, nil
+}
+
+// again asks over a connection and reads the whole answer.
+func again(c net.Conn) error {
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, question); err != nil {
+		return err
+	}
+	buf := make([]byte, 16<<10)
+	n, err := c.Read(buf)
+	if err != nil {
+		return err
+	}
+	if want := "HTTP/1.1 200 OK\r\n"; n < len(want) || string(buf[:len(want)]) != want {
+		return fmt.Errorf("the answer is %.100q", buf[:n])
+	}
+	return nil
+}
+
+// measureStart starts a broker that has many keys.
+func measureStart(ctx context.Context, o *options) ([]row, error) {
+	dir := filepath.Join(o.dir, "start")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	w, err := brokertest.New(dir, 0)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openServer(ctx, o, w, 0)
+	if err != nil {
+		return nil, err
+	}
+	if s.session, err = w.Open(ctx, &s.ready.Ready); err == nil {
+		err = s.session.Begin(ctx)
+	}
+	if err := errors.Join(err, s.close()); err != nil {
+		return nil, err
+	}
+	if err := w.Setup.Fill(ctx, o.keys); err != nil {
+		return nil, err
+	}
+	var times []float64
+	for range max(o.repeat, 11) {
+		begun := time.Now()
+		s, err := openServer(ctx, o, w, 0)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := ready(ctx, s)
+		took := time.Since(begun)
+		if err := errors.Join(err, s.close()); err != nil {
+			return nil, err
+		}
+		if resp != http.StatusOK {
+			return nil, fmt.Errorf("the broker is not ready: status %d", resp)
+		}
+		fmt.Fprintf(o.progress, "ready after %s\n", took)
+		times = append(times, took.Seconds())
+	}
+	return []row{{fmt.Sprintf("from the start of the process to ready with %d keys, ms", o.keys), fmt.Sprintf("%.0f", 1e3*page.Median(times)), "below 300"}}, nil
+}
+
+// ready asks a broker whether it is.
+func ready(ctx context.Context, s *server) (int, error) {
+	c := &http.Client{Transport: &http.Transport{DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		c, err := s.dial(ctx, network, s.ready.Address)
+		if err != nil {
+			return nil, err
+		}
+		return clientHTTP1(c), nil
+	}}}
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.ready.Address+"/readyz", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+func clientHTTP1(c net.Conn) *tls.Conn {
+	return tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+}
