@@ -423,6 +423,11 @@ type OwnerState struct {
 	Frozen bool   `json:"frozen"`
 }
 
+// OwnersAnswer are all owners, by name.
+type OwnersAnswer struct {
+	Owners []OwnerState `json:"owners"`
+}
+
 func (s *Server) handleOwners(w http.ResponseWriter, r *http.Request) {
 	all := []OwnerState{}
 	p := s.inForce.Load()
@@ -445,7 +450,7 @@ func (s *Server) handleOwners(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	slices.SortFunc(all, func(a, b OwnerState) int { return strings.Compare(string(a.Owner), string(b.Owner)) })
-	s.answer(w, http.StatusOK, map[string]any{"owners": all})
+	s.answer(w, http.StatusOK, &OwnersAnswer{all})
 }
 
 // DataSetState is a data set in the register.
@@ -477,5 +482,14 @@ func (s *Server) handleDataSets(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "data-sets", err)
 		return
 	}
+	a.Keys, a.Registered = listed(a.Keys), listed(a.Registered)
 	s.answer(w, http.StatusOK, a)
+}
+
+// listed is a list that is never null in JSON.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

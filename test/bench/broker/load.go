@@ -26,7 +26,7 @@ func clientTLS(c net.Conn) *tls.Conn {
 }
 
 // clients is how many do something at the same time.
-const clients = 8
+const clients = 32
 
 // closed has clients do something again and again, each as soon as it is done,
 // and returns how often. It ends after a time, or after a number if that is
