@@ -11,24 +11,25 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is the greatest nesting of a request; none that is valid comes near.
-const maxDepth = 16
-
 // decode reads one JSON value strictly: UTF-8, no unknown field, no key twice,
 // nothing after it. Names are matched as they are written.
 func decode(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return errors.New("it is not UTF-8")
 	}
-	if err := checkKeys(data); err != nil {
-		return err
+	strict := checkKeys(data)
+	if strict != nil && !errors.Is(strict, errSyntax) {
+		return strict
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
 		return plainError(err)
 	}
-	return nil
+	if rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n"); strict == nil && len(rest) > 0 {
+		strict = errSyntax // such as 00, of which the decoder takes a part
+	}
+	return strict // what one of the two refuses is refused
 }
 
 // plainError drops Go's names of types from what a peer is told.
@@ -38,78 +39,6 @@ func plainError(err error) error {
 		return fmt.Errorf("byte %d: field %.80q does not take a %s", kind.Offset, kind.Field, kind.Value)
 	}
 	return fmt.Errorf("it does not decode: %.200s", err.Error())
-}
-
-// checkKeys refuses what encoding/json would let pass: a key that is there
-// twice, of which it takes the last, and keys that differ from a field's name in
-// case, of which it takes either.
-func checkKeys(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	type level struct {
-		object, isKey bool
-		seen          map[string]bool
-	}
-	var stack []level
-	// next says that a value ended.
-	next := func() {
-		if n := len(stack); n > 0 && stack[n-1].object {
-			stack[n-1].isKey = true
-		}
-	}
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) && len(stack) == 0 {
-			return errors.New("it is empty")
-		}
-		if err != nil {
-			return plainError(err)
-		}
-		switch t := token.(type) {
-		case json.Delim:
-			switch t {
-			case '{', '[':
-				if len(stack) == maxDepth {
-					return fmt.Errorf("byte %d: nested more than %d deep", d.InputOffset(), maxDepth)
-				}
-				stack = append(stack, level{object: t == '{', isKey: t == '{', seen: map[string]bool{}})
-			default:
-				stack = stack[:len(stack)-1]
-				next()
-			}
-		case string:
-			if n := len(stack); n > 0 && stack[n-1].isKey {
-				top := &stack[n-1]
-				if top.seen[t] {
-					return fmt.Errorf("byte %d: key %.80q is there twice", d.InputOffset(), t)
-				}
-				if !lowerKey(t) {
-					return fmt.Errorf("byte %d: key %.80q is not lower-case letters, digits and underscores", d.InputOffset(), t)
-				}
-				top.seen[t], top.isKey = true, false
-				continue
-			}
-			next()
-		default:
-			next()
-		}
-		if len(stack) == 0 {
-			break
-		}
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("byte %d: something follows the value", d.InputOffset())
-	}
-	return nil
-}
-
-func lowerKey(key string) bool {
-	for i := range len(key) {
-		if c := key[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
-			return false
-		}
-	}
-	return key != ""
 }
 
 // readBody reads and decodes the body of a request.

@@ -94,6 +94,7 @@ type inForce struct {
 	hash      policy.Hash
 	first     policy.Hash
 	verifiers platforms.Verifiers
+	record    atomic.Pointer[[]byte] // as it was last read from the store, to be compared and not parsed again
 }
 
 // New makes a broker of its parts and begins what it does by itself. Close ends

@@ -79,7 +79,7 @@ func (s *Server) TLS() *tls.Config {
 		MinVersion:             tls.VersionTLS13,
 		SessionTicketsDisabled: true,
 		ClientAuth:             tls.RequestClientCert,
-		NextProtos:             []string{"h2", "http/1.1"},
+		NextProtos:             []string{"http/1.1"},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type server struct {
 	ready   childReady
 	program *brokertest.Enclave
 	client  atomic.Uint32 // the number of the last address
+	next    atomic.Uint32 // and of the last key
 
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -127,14 +129,19 @@ func (s *server) newClient() (*broker.Client, error) {
 	return broker.NewClient(broker.ClientOptions{Address: s.ready.Address, Pin: s.ready.Pin, Attempts: 1, Dial: s.dial})
 }
 
-// key is that of a program, made once: what a program costs is not measured.
-var key = func() []byte {
-	k, err := kem().GenerateKey()
-	if err != nil {
-		panic(err)
+// keys are those of programs, made before: what a program costs is not measured.
+// There are more than the broker remembers to have run.
+var keys = sync.OnceValue(func() [][]byte {
+	all := make([][]byte, 1000)
+	for i := range all {
+		k, err := kem().GenerateKey()
+		if err != nil {
+			panic(err)
+		}
+		all[i] = k.PublicKey().Bytes()
 	}
-	return k.PublicKey().Bytes()
-}()
+	return all
+})
 
 // release does over a new connection what a release needs: a nonce, and evidence
 // for it.
@@ -148,6 +155,7 @@ func (s *server) release(ctx context.Context) error {
 }
 
 func (s *server) releaseOver(ctx context.Context, c *broker.Client) error {
+	key := keys()[int(s.next.Add(1))%len(keys())]
 	q := &broker.ReleaseRequest{Key: key, Job: brokertest.Job("fixed"), Want: []broker.Want{brokertest.Want("a", 1)}}
 	var n broker.NonceAnswer
 	if err := c.Do(ctx, http.MethodPost, broker.PathNonce, &broker.NonceRequest{KeyHash: hashOf(key)}, &n); err != nil {
