@@ -228,6 +228,7 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Broker, platform attest.Platform) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go broker.CollectLess(ctx)
 	a.grace.Store(int64(broker.StopGrace + 5*time.Second))
 	info := b.Info()
 	ready := &brokerReady{

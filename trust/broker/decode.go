@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"unicode/utf8"
@@ -50,7 +49,10 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, i
 	if r.Header.Get("Content-Encoding") != "" {
 		return refuse(CodeMediaType, "the body has a Content-Encoding; none is accepted")
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var body bytes.Buffer
+	// As much at once as a request with evidence has; more has to arrive first.
+	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
+	_, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -58,7 +60,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, i
 	case err != nil:
 		return refuse(CodeMalformed, "the body did not arrive: %v", err)
 	}
-	if err := decode(data, into); err != nil {
+	if err := decode(body.Bytes(), into); err != nil {
 		return refuse(CodeMalformed, "the body: %v", err)
 	}
 	return nil

@@ -2,9 +2,14 @@ package broker
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
+	"sync"
 )
 
 // The greatest nesting of a request and the most keys of an object in one; none
@@ -17,31 +22,31 @@ const (
 // errSyntax says that a text is not JSON; encoding/json says better why.
 var errSyntax = errors.New("it does not decode: it is not JSON")
 
-// checkKeys refuses what encoding/json would let pass: a key that is there
-// twice, of which it takes the last, keys that differ from a field's name in
-// case, of which it takes either, and whatever follows the value. It reads a text
-// once and keeps nothing, since requests with evidence are long.
-func checkKeys(data []byte) error {
-	s := &strict{data: data}
-	s.space()
-	if s.at == len(data) {
-		return errors.New("it is empty")
-	}
-	if err := s.value(0); err != nil {
-		return err
-	}
-	s.space()
-	if s.at < len(data) {
-		return fmt.Errorf("byte %d: something follows the value", s.at)
-	}
-	return nil
-}
-
-// strict reads JSON (RFC 8259), as far as keys and borders of values go. What is
-// in numbers and strings is for encoding/json to judge.
+// strict reads JSON (RFC 8259) once, from front to back, into structs. It refuses
+// what encoding/json would let pass: a key that is there twice, of which it takes
+// the last, keys that differ from a field's name in case, of which it takes
+// either, and whatever follows the value. Bytes in base64, which are most of a
+// request with evidence, go straight to their place; other values are for
+// encoding/json.
 type strict struct {
 	data []byte
 	at   int
+}
+
+// into reads the whole text.
+func (s *strict) into(v reflect.Value) error {
+	s.space()
+	if s.at == len(s.data) {
+		return errors.New("it is empty")
+	}
+	if err := s.value(0, v, ""); err != nil {
+		return err
+	}
+	s.space()
+	if s.at < len(s.data) {
+		return fmt.Errorf("byte %d: something follows the value", s.at)
+	}
+	return nil
 }
 
 func (s *strict) space() {
@@ -65,23 +70,88 @@ func (s *strict) take(c byte) bool {
 	return false
 }
 
-func (s *strict) value(depth int) error {
+// value reads a value into v, or nowhere if v is none. Field is where, for
+// messages.
+func (s *strict) value(depth int, v reflect.Value, field string) error {
 	s.space()
 	if s.at == len(s.data) {
 		return errSyntax
 	}
-	switch c := s.data[s.at]; {
-	case (c == '{' || c == '[') && depth == maxDepth:
+	c, from := s.data[s.at], s.at
+	if (c == '{' || c == '[') && depth == maxDepth {
 		return fmt.Errorf("byte %d: nested more than %d deep", s.at+1, maxDepth)
-	case c == '{':
-		return s.object(depth)
-	case c == '[':
-		return s.array(depth)
-	case c == '"':
-		_, err := s.text()
+	}
+	switch {
+	case c == '{' && plainStruct(v):
+		return s.object(depth, v, field)
+	case c == '[' && plainSlice(v):
+		return s.array(depth, v, field)
+	}
+	var err error
+	var text []byte
+	switch c {
+	case '{':
+		err = s.object(depth, reflect.Value{}, field)
+	case '[':
+		err = s.array(depth, reflect.Value{}, field)
+	case '"':
+		text, err = s.text()
+	default:
+		err = s.word()
+	}
+	if err != nil || !v.IsValid() {
 		return err
 	}
-	return s.word()
+	if c == '"' && v.Type() == typeBytes && bytes.IndexByte(text, '\\') < 0 {
+		b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+		n, err := base64.StdEncoding.Decode(b, text)
+		if err != nil || bytes.ContainsAny(text, "\r\n") {
+			return fmt.Errorf("byte %d: field %.80q is no base64", s.at, field)
+		}
+		v.SetBytes(b[:n])
+		return nil
+	}
+	return s.leave(s.data[from:s.at], v, field)
+}
+
+// leave leaves a value to encoding/json.
+func (s *strict) leave(text []byte, v reflect.Value, field string) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v.Addr().Interface()); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			if kind.Field != "" {
+				field += "." + kind.Field
+			}
+			return fmt.Errorf("byte %d: field %.80q does not take a %s", s.at, strings.TrimPrefix(field, "."), kind.Value)
+		}
+		return plainError(err)
+	}
+	if int(d.InputOffset()) != len(text) {
+		return errSyntax // such as 00, of which the decoder takes a part
+	}
+	return nil
+}
+
+var (
+	typeBytes       = reflect.TypeFor[[]byte]()
+	typeUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	typeText        = reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()
+)
+
+// own says that a type reads itself.
+func own(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(typeUnmarshaler) || p.Implements(typeText)
+}
+
+func plainStruct(v reflect.Value) bool {
+	return v.IsValid() && v.Kind() == reflect.Struct && !own(v.Type())
+}
+
+func plainSlice(v reflect.Value) bool {
+	return v.IsValid() && v.Kind() == reflect.Slice && v.Type() != typeBytes && !own(v.Type())
 }
 
 // word goes over true, false, null, or what may be a number.
@@ -102,14 +172,25 @@ func (s *strict) word() error {
 	return nil
 }
 
-func (s *strict) array(depth int) error {
+// array reads an array into a slice, or nowhere.
+func (s *strict) array(depth int, v reflect.Value, field string) error {
 	s.at++
+	if v.IsValid() {
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	}
 	if s.take(']') {
 		return nil
 	}
 	for {
-		if err := s.value(depth + 1); err != nil {
+		var element reflect.Value
+		if v.IsValid() {
+			element = reflect.New(v.Type().Elem()).Elem()
+		}
+		if err := s.value(depth+1, element, field); err != nil {
 			return err
+		}
+		if v.IsValid() {
+			v.Set(reflect.Append(v, element))
 		}
 		if s.take(']') {
 			return nil
@@ -120,10 +201,15 @@ func (s *strict) array(depth int) error {
 	}
 }
 
-func (s *strict) object(depth int) error {
+// object reads an object into a struct, or nowhere.
+func (s *strict) object(depth int, v reflect.Value, field string) error {
 	s.at++
 	if s.take('}') {
 		return nil
+	}
+	var fields map[string][]int
+	if v.IsValid() {
+		fields = fieldsOf(v.Type())
 	}
 	var seen [][]byte
 	for {
@@ -140,10 +226,18 @@ func (s *strict) object(depth int) error {
 			return fmt.Errorf("byte %d: an object of more than %d keys", s.at, maxKeys)
 		}
 		seen = append(seen, key)
+		var to reflect.Value
+		if v.IsValid() {
+			place, known := fields[string(key)]
+			if !known {
+				return fmt.Errorf("byte %d: unknown field %.80q", s.at, key)
+			}
+			to = v.FieldByIndex(place)
+		}
 		if !s.take(':') {
 			return errSyntax
 		}
-		if err := s.value(depth + 1); err != nil {
+		if err := s.value(depth+1, to, strings.TrimPrefix(field+"."+string(key), ".")); err != nil {
 			return err
 		}
 		if s.take('}') {
@@ -185,4 +279,24 @@ func lowerKey(key []byte) bool {
 		}
 	}
 	return len(key) > 0
+}
+
+// knownFields has fieldsOf of each type that was read.
+var knownFields sync.Map
+
+// fieldsOf returns where the fields of a struct are, by the names of their tags,
+// those of structs that are embedded without a name among them.
+func fieldsOf(t reflect.Type) map[string][]int {
+	if known, ok := knownFields.Load(t); ok {
+		return known.(map[string][]int)
+	}
+	fields := map[string][]int{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && name != "" && name != "-" {
+			fields[name] = f.Index
+		}
+	}
+	knownFields.Store(t, fields)
+	return fields
 }

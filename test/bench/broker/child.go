@@ -85,6 +85,7 @@ func runChild(path string, in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	go broker.CollectLess(ctx) // as cloister broker serve does
 	ready, done := make(chan childReady, 1), make(chan error, 1)
 	go func() {
 		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))

@@ -67,7 +67,7 @@ func proven(dir string, noLocks bool) error {
 		return err
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // only a probe
-	defer f.Close() //nolint:errcheck // as above
+	defer f.Close()           //nolint:errcheck // as above
 	if _, err := io.WriteString(f, "x"); err != nil {
 		return err
 	}
