@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"reflect"
 	"unicode/utf8"
 )
 
@@ -16,19 +17,16 @@ func decode(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return errors.New("it is not UTF-8")
 	}
-	strict := checkKeys(data)
-	if strict != nil && !errors.Is(strict, errSyntax) {
-		return strict
+	s := &strict{data: data}
+	err := s.into(reflect.ValueOf(into).Elem())
+	if errors.Is(err, errSyntax) {
+		// For the better message, into nothing that counts.
+		var nothing any
+		if err := json.Unmarshal(data, &nothing); err != nil {
+			return plainError(err)
+		}
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return plainError(err)
-	}
-	if rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n"); strict == nil && len(rest) > 0 {
-		strict = errSyntax // such as 00, of which the decoder takes a part
-	}
-	return strict // what one of the two refuses is refused
+	return err
 }
 
 // plainError drops Go's names of types from what a peer is told.

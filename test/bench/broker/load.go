@@ -110,7 +110,7 @@ func named(witnesses int) string {
 	if witnesses == 0 {
 		return "`insecure-no-witness`"
 	}
-	return page.Counted(witnesses, "witness") // of which more than half co-sign
+	return fmt.Sprintf("%d witnesses", witnesses) // of which more than half co-sign
 }
 
 func releaseCosts(ctx context.Context, o *options, witnesses int) (m *releases, err error) {

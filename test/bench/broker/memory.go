@@ -17,31 +17,54 @@ import (
 	"cloister/trust/broker/brokertest"
 )
 
-// measureMemory watches the memory over many releases.
+// measureMemory watches the memory over many requests that leave no line in the
+// audit log, and over as many releases, each of which leaves one.
 func measureMemory(ctx context.Context, o *options) (rows []row, err error) {
 	s, err := startServer(ctx, o, 0, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	var early, late usage
-	if _, err := closed(ctx, 0, int64(o.requests/10), s.release); err != nil {
-		return nil, err
+	kinds := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"requests without evidence", s.info},
+		{"releases", s.release},
 	}
-	if err := s.ask("usage memory", &early); err != nil {
-		return nil, err
+	for _, kind := range kinds {
+		var at [2]usage
+		for i, n := range []int{o.requests / 10, o.requests - o.requests/10} {
+			if _, err := closed(ctx, 0, int64(n), kind.do); err != nil {
+				return nil, err
+			}
+			if err := s.ask("usage memory", &at[i]); err != nil {
+				return nil, err
+			}
+		}
+		fmt.Fprintf(o.progress, "%s: %+v\n", kind.name, at)
+		rows = append(
+			rows,
+			row{
+				fmt.Sprintf("memory after %d and %d %s: resident, MB", o.requests/10, o.requests, kind.name),
+				fmt.Sprintf("%.0f and %.0f", at[0].Resident/1e6, at[1].Resident/1e6), "flat",
+			},
+			row{"… heap, MB", fmt.Sprintf("%.1f and %.1f", at[0].Heap/1e6, at[1].Heap/1e6), "flat"},
+			row{"… heap for each, bytes", fmt.Sprintf("%.0f", (at[1].Heap-at[0].Heap)/float64(o.requests-o.requests/10)), ""},
+		)
 	}
-	if _, err := closed(ctx, 0, int64(o.requests-o.requests/10), s.release); err != nil {
-		return nil, err
+	line := float64(s.lineBytes.Load()) / float64(s.lines.Load())
+	return append(rows, row{"… of which the line in the audit log has", fmt.Sprintf("%.0f", line), ""}), nil
+}
+
+// info asks over a new connection what the broker says of itself.
+func (s *server) info(ctx context.Context) error {
+	c, err := s.newClient()
+	if err != nil {
+		return err
 	}
-	if err := s.ask("usage memory", &late); err != nil {
-		return nil, err
-	}
-	return []row{
-		{fmt.Sprintf("resident memory after %d and %d releases, MB", o.requests/10, o.requests), fmt.Sprintf("%.0f and %.0f", early.Resident/1e6, late.Resident/1e6), "flat"},
-		{"heap that is reachable then, MB", fmt.Sprintf("%.1f and %.1f", early.Heap/1e6, late.Heap/1e6), ""},
-		{"… growth for each release, bytes", fmt.Sprintf("%.0f", (late.Heap-early.Heap)/float64(o.requests-o.requests/10)), ""},
-	}, nil
+	defer c.Close()
+	return c.Do(ctx, http.MethodGet, broker.PathBroker, nil, nil)
 }
 
 // measureIdle holds connections that asked once, while releases go on.

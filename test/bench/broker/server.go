@@ -30,6 +30,8 @@ type server struct {
 	client  atomic.Uint32 // the number of the last address
 	next    atomic.Uint32 // and of the last key
 
+	lines, lineBytes atomic.Int64 // of the audit log, of releases
+
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
@@ -175,6 +177,8 @@ func (s *server) releaseOver(ctx context.Context, c *broker.Client) error {
 	if len(a.Items) != 1 || a.Items[0].Sealed == nil || a.Receipt.Entry == "" {
 		return fmt.Errorf("an answer without a key: %+v", a)
 	}
+	s.lines.Add(1)
+	s.lineBytes.Add(int64(len(a.Receipt.Entry)))
 	return nil
 }
 
