@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"cloister/test/bench/page"
@@ -88,12 +90,19 @@ func measureIdle(ctx context.Context, o *options) (rows []row, err error) {
 			c.Close() //nolint:errcheck // only a measurement
 		}
 	}()
-	for range o.connections {
+	var mu sync.Mutex
+	_, err = closed(ctx, 0, int64(o.connections), func(ctx context.Context) error {
 		c, err := s.idle(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("connection %d: %w", len(conns)+1, err)
+			return err
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		conns = append(conns, c)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := s.ask("usage memory", &held); err != nil {
 		return nil, err
@@ -104,8 +113,11 @@ func measureIdle(ctx context.Context, o *options) (rows []row, err error) {
 	}
 	open := 0
 	for _, c := range conns {
-		if again(c) == nil {
+		err := again(c)
+		if err == nil {
 			open++
+		} else if open == 0 {
+			fmt.Fprintln(o.progress, err)
 		}
 	}
 	return []row{
@@ -138,13 +150,13 @@ func again(c net.Conn) error {
 	if _, err := io.WriteString(c, question); err != nil {
 		return err
 	}
-	buf := make([]byte, 16<<10)
-	n, err := c.Read(buf)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		return err
 	}
-	if want := "HTTP/1.1 200 OK\r\n"; n < len(want) || string(buf[:len(want)]) != want {
-		return fmt.Errorf("the answer is %.100q", buf[:n])
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("the answer has status %d", resp.StatusCode), err)
 	}
 	return nil
 }
