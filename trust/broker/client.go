@@ -103,7 +103,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return &Client{options: o, http: &http.Client{
 		// No proxy of the environment, no redirects: the pinned broker itself.
 		Transport: &http.Transport{
-			DialContext: o.Dial, TLSClientConfig: o.Pin.clientTLS(o.Certificates), ForceAttemptHTTP2: true,
+			DialContext: o.Dial, TLSClientConfig: o.Pin.clientTLS(o.Certificates),
 			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: o.Timeout,
 			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4, DisableCompression: true,
 			MaxResponseHeaderBytes: 32 << 10,

@@ -27,9 +27,11 @@ func (s *Server) ServeOperation(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, handler http.Handler) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	half := &halfOpen{server: s, open: map[net.Conn]bool{}}
 	server := &http.Server{
-		Handler: handler, TLSConfig: config,
+		Handler: handler, TLSConfig: config, Protocols: protocols,
 		ReadHeaderTimeout: s.limits.Header, ReadTimeout: s.limits.Read,
 		WriteTimeout: s.limits.Read + s.limits.Release, IdleTimeout: s.limits.Idle,
 		MaxHeaderBytes: 32 << 10,
