@@ -428,7 +428,7 @@ func (d *documented) RoundTrip(r *http.Request) (*http.Response, error) {
 		if text, err = io.ReadAll(resp.Body); err != nil {
 			return nil, err
 		}
-		resp.Body.Close() //nolint:errcheck // only read
+		resp.Body.Close()
 		resp.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	if err := d.check(r, asked, resp.StatusCode, media, text); err != nil {

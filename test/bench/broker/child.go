@@ -204,9 +204,9 @@ func listenHandshakes(config *tls.Config) string {
 				return
 			}
 			go func() {
-				defer c.Close()                                         //nolint:errcheck // only a measurement
-				c.SetDeadline(time.Now().Add(10 * time.Second))         //nolint:errcheck // as above
-				if h, ok := c.(*tls.Conn); ok && h.Handshake() == nil { // until the client ends it
+				defer c.Close()                                                                    //nolint:errcheck // only a measurement
+				c.SetDeadline(time.Now().Add(10 * time.Second))                                    //nolint:errcheck // as above
+				if h, ok := c.(*tls.Conn); ok && h.HandshakeContext(context.Background()) == nil { // until the client ends it
 					io.Copy(io.Discard, c) //nolint:errcheck // as above
 				}
 			}()

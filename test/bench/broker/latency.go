@@ -16,7 +16,7 @@ import (
 // from the moment at which it was to begin.
 func measureLatency(ctx context.Context, o *options) (rows []row, err error) {
 	for _, witnesses := range []int{0, 3} {
-		s, err := startServer(ctx, o, witnesses, 0)
+		s, err := startServer(ctx, o, witnesses)
 		if err != nil {
 			return nil, err
 		}

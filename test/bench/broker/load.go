@@ -114,7 +114,7 @@ func named(witnesses int) string {
 }
 
 func releaseCosts(ctx context.Context, o *options, witnesses int) (m *releases, err error) {
-	s, err := startServer(ctx, o, witnesses, 0)
+	s, err := startServer(ctx, o, witnesses)
 	if err != nil {
 		return nil, err
 	}

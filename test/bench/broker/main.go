@@ -64,8 +64,12 @@ type part struct {
 type row struct{ what, measured, goal string }
 
 var parts = []part{
-	{"verify", measureVerify}, {"release", measureRelease}, {"latency", measureLatency},
-	{"memory", measureMemory}, {"idle", measureIdle}, {"start", measureStart},
+	{"verify", measureVerify},
+	{"release", measureRelease},
+	{"latency", measureLatency},
+	{"memory", measureMemory},
+	{"idle", measureIdle},
+	{"start", measureStart},
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {

@@ -22,7 +22,7 @@ import (
 // measureMemory watches the memory over many requests that leave no line in the
 // audit log, and over as many releases, each of which leaves one.
 func measureMemory(ctx context.Context, o *options) (rows []row, err error) {
-	s, err := startServer(ctx, o, 0, 0)
+	s, err := startServer(ctx, o, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s *server) info(ctx context.Context) error {
 
 // measureIdle holds connections that asked once, while releases go on.
 func measureIdle(ctx context.Context, o *options) (rows []row, err error) {
-	s, err := startServer(ctx, o, 0, 0)
+	s, err := startServer(ctx, o, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func measureStart(ctx context.Context, o *options) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openServer(ctx, o, w, 0)
+	s, err := openServer(ctx, o, w)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func measureStart(ctx context.Context, o *options) ([]row, error) {
 	var times []float64
 	for range max(o.repeat, 11) {
 		begun := time.Now()
-		s, err := openServer(ctx, o, w, 0)
+		s, err := openServer(ctx, o, w)
 		if err != nil {
 			return nil, err
 		}

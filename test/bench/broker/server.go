@@ -37,9 +37,9 @@ type server struct {
 	out *bufio.Reader
 }
 
-// startServer starts a new broker with so many witnesses, on so many processors
-// if that is not zero, and makes the first keys.
-func startServer(ctx context.Context, o *options, witnesses, processors int) (*server, error) {
+// startServer starts a new broker with so many witnesses, and makes the first
+// keys.
+func startServer(ctx context.Context, o *options, witnesses int) (*server, error) {
 	dir, err := os.MkdirTemp(o.dir, "broker")
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func startServer(ctx context.Context, o *options, witnesses, processors int) (*s
 	if err != nil {
 		return nil, err
 	}
-	s, err := openServer(ctx, o, w, processors)
+	s, err := openServer(ctx, o, w)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func startServer(ctx context.Context, o *options, witnesses, processors int) (*s
 }
 
 // openServer starts the process of a world's broker.
-func openServer(ctx context.Context, o *options, w *brokertest.World, processors int) (*server, error) {
+func openServer(ctx context.Context, o *options, w *brokertest.World) (*server, error) {
 	text, err := json.Marshal(&w.Setup)
 	if err != nil {
 		return nil, err
@@ -73,9 +73,6 @@ func openServer(ctx context.Context, o *options, w *brokertest.World, processors
 	}
 	s := &server{world: w, program: w.Enclave(brokertest.Trainer), cmd: exec.CommandContext(ctx, o.server, childCommand, path)}
 	s.cmd.Stderr = os.Stderr
-	if processors > 0 {
-		s.cmd.Env = append(os.Environ(), fmt.Sprint("GOMAXPROCS=", processors))
-	}
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
