@@ -69,7 +69,10 @@ func takeUsage(memory bool) (u usage, err error) {
 // childReady is what the server's process says first.
 type childReady struct {
 	brokertest.Ready
-	Handshakes string `json:"handshakes"` // where handshakes are made and nothing else
+	// Handshakes is where handshakes are made and nothing else, Arithmetic where
+	// after each a quote is verified and a key encrypted, and nothing else.
+	Handshakes string `json:"handshakes"`
+	Arithmetic string `json:"arithmetic"`
 }
 
 // runChild serves the broker of a setup in a file and answers commands, a line
@@ -85,12 +88,24 @@ func runChild(path string, in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go broker.CollectLess(ctx) // as cloister broker serve does
+	go broker.CollectLess(ctx)         // as cloister broker serve does
+	w, err := brokertest.New(s.Dir, 0) // another authority is as good
+	if err != nil {
+		return err
+	}
+	v, err := newVerifier(ctx, w)
+	if err != nil {
+		return err
+	}
+	a, err := newArithmetic(v)
+	if err != nil {
+		return err
+	}
 	ready, done := make(chan childReady, 1), make(chan error, 1)
 	go func() {
 		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 		done <- s.Serve(ctx, log, func(b *broker.Broker, r *brokertest.Ready) {
-			ready <- childReady{*r, listenHandshakes(b.TLS())}
+			ready <- childReady{*r, bare(b.TLS(), nothing), bare(b.TLS(), a.both)}
 		})
 	}()
 	select {
@@ -101,17 +116,9 @@ func runChild(path string, in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
-	w, err := brokertest.New(s.Dir, 0) // another authority is as good
-	if err != nil {
-		return err
-	}
-	v, err := newVerifier(ctx, w)
-	if err != nil {
-		return err
-	}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		answer, err := command(lines.Text(), v)
+		answer, err := command(lines.Text(), a)
 		if err == nil {
 			err = json.NewEncoder(out).Encode(answer)
 		}
@@ -123,13 +130,13 @@ func runChild(path string, in io.Reader, out io.Writer) error {
 	return <-done
 }
 
-func command(line string, v *verifier) (any, error) {
+func command(line string, a *arithmetic) (any, error) {
 	name, rest, _ := strings.Cut(line, " ")
 	switch name {
 	case "usage":
 		return takeUsage(rest == "memory")
 	case "arithmetic":
-		return arithmetic(v)
+		return a.costs()
 	case "profile":
 		f, err := os.Create(rest)
 		if err != nil {
@@ -149,19 +156,19 @@ type costs struct {
 	HPKE   float64 `json:"hpke"`
 }
 
-// arithmetic measures one verification and one encryption by HPKE.
-func arithmetic(v *verifier) (costs, error) {
+// arithmetic is what a release cannot do without, besides the handshake.
+type arithmetic struct {
+	verify, encrypt func() error
+}
+
+func newArithmetic(v *verifier) (*arithmetic, error) {
 	kem, kdf, aead := hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.AES256GCM()
 	key, err := kem.GenerateKey()
 	if err != nil {
-		return costs{}, err
+		return nil, err
 	}
 	public := key.PublicKey().Bytes()
-	var c costs
-	if c.Verify, err = costOf(v.verify); err != nil {
-		return c, err
-	}
-	c.HPKE, err = costOf(func() error {
+	return &arithmetic{verify: v.verify, encrypt: func() error {
 		to, err := kem.NewPublicKey(public) // each program has its own
 		if err != nil {
 			return err
@@ -171,7 +178,18 @@ func arithmetic(v *verifier) (costs, error) {
 			_, err = sender.Seal(nil, make([]byte, 32))
 		}
 		return err
-	})
+	}}, v.verify()
+}
+
+func (a *arithmetic) both() error { return errors.Join(a.verify(), a.encrypt()) }
+
+func nothing() error { return nil }
+
+func (a *arithmetic) costs() (c costs, err error) {
+	if c.Verify, err = costOf(a.verify); err != nil {
+		return c, err
+	}
+	c.HPKE, err = costOf(a.encrypt)
 	return c, err
 }
 
@@ -191,8 +209,8 @@ func costOf(do func() error) (float64, error) {
 	return (after - before) / n, err
 }
 
-// listenHandshakes serves connections that end after their handshake.
-func listenHandshakes(config *tls.Config) string {
+// bare serves connections that end after their handshake and what is done then.
+func bare(config *tls.Config, do func() error) string {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
 		panic(err)
@@ -204,11 +222,13 @@ func listenHandshakes(config *tls.Config) string {
 				return
 			}
 			go func() {
-				defer c.Close()                                                                    //nolint:errcheck // only a measurement
-				c.SetDeadline(time.Now().Add(10 * time.Second))                                    //nolint:errcheck // as above
-				if h, ok := c.(*tls.Conn); ok && h.HandshakeContext(context.Background()) == nil { // until the client ends it
-					io.Copy(io.Discard, c) //nolint:errcheck // as above
+				defer c.Close()                                 //nolint:errcheck // only a measurement
+				c.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // as above
+				h, ok := c.(*tls.Conn)
+				if !ok || h.HandshakeContext(context.Background()) != nil || do() != nil {
+					return
 				}
+				c.Write([]byte{1}) //nolint:errcheck // the client sees what came
 			}()
 		}
 	}()

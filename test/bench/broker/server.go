@@ -179,15 +179,21 @@ func (s *server) releaseOver(ctx context.Context, c *broker.Client) error {
 	return nil
 }
 
-// handshake makes a connection and ends it.
-func (s *server) handshake(ctx context.Context) error {
-	c, err := s.dial(ctx, "tcp", s.ready.Handshakes)
+// handshake makes a connection to what does nothing more, and arithmetic one to
+// what verifies and encrypts.
+func (s *server) handshake(ctx context.Context) error  { return s.bare(ctx, s.ready.Handshakes) }
+func (s *server) arithmetic(ctx context.Context) error { return s.bare(ctx, s.ready.Arithmetic) }
+
+// bare makes a connection and waits for the byte that says that all is done.
+func (s *server) bare(ctx context.Context, address string) error {
+	c, err := s.dial(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	t := clientTLS(c)
-	if err := t.HandshakeContext(ctx); err != nil {
-		return errors.Join(err, c.Close())
+	err = t.HandshakeContext(ctx)
+	if err == nil {
+		_, err = io.ReadFull(t, make([]byte, 1))
 	}
-	return t.Close()
+	return errors.Join(err, t.Close())
 }
