@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -102,16 +103,46 @@ func (s *strict) value(depth int, v reflect.Value, field string) error {
 	if err != nil || !v.IsValid() {
 		return err
 	}
-	if c == '"' && v.Type() == typeBytes && bytes.IndexByte(text, '\\') < 0 {
-		b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-		n, err := base64.StdEncoding.Decode(b, text)
-		if err != nil || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 { // which Decode leaves out
-			return fmt.Errorf("byte %d: field %.80q is no base64", s.at, field)
+	if c == '"' && asWritten(text) {
+		if done, err := s.plainText(text, v, field); done {
+			return err
 		}
-		v.SetBytes(b[:n])
-		return nil
 	}
 	return s.leave(s.data[from:s.at], v, field)
+}
+
+// asWritten says that a string's text is what is between the quotes.
+func asWritten(text []byte) bool {
+	for _, c := range text {
+		if c < 0x20 || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// plainText puts a text to its place, if it is one that takes a text.
+func (s *strict) plainText(text []byte, v reflect.Value, field string) (done bool, err error) {
+	switch t := v.Type(); {
+	case t == typeBytes:
+		b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+		n, err := base64.StdEncoding.Decode(b, text)
+		if err != nil {
+			return true, fmt.Errorf("byte %d: field %.80q is no base64", s.at, field)
+		}
+		v.SetBytes(b[:n])
+	case reflect.PointerTo(t).Implements(typeUnmarshaler):
+		return false, nil
+	case reflect.PointerTo(t).Implements(typeText):
+		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(text); err != nil {
+			return true, plainError(err)
+		}
+	case t.Kind() == reflect.String:
+		v.SetString(string(text))
+	default:
+		return false, nil
+	}
+	return true, nil
 }
 
 // leave leaves a value to encoding/json.
@@ -137,7 +168,7 @@ func (s *strict) leave(text []byte, v reflect.Value, field string) error {
 var (
 	typeBytes       = reflect.TypeFor[[]byte]()
 	typeUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	typeText        = reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()
+	typeText        = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
 // own says that a type reads itself.
