@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"cloister/test/bench/page"
@@ -40,12 +41,9 @@ func main() {
 	}
 }
 
-// block is the name of the block that gets the results.
-const block = "broker"
-
 // options are the command line's.
 type options struct {
-	parts                       []string
+	parts                       []part
 	repeat                      int
 	seconds                     float64
 	requests, connections, keys int
@@ -54,9 +52,13 @@ type options struct {
 	server                      string // the program, which serves as well
 }
 
-// part is something that is measured.
+// blocks are the parts of a page that get results.
+var blocks = []string{"broker speed", "broker memory"}
+
+// part is something that is measured, for a block.
 type part struct {
 	name    string
+	block   string
 	measure func(ctx context.Context, o *options) ([]row, error)
 }
 
@@ -64,12 +66,12 @@ type part struct {
 type row struct{ what, measured, goal string }
 
 var parts = []part{
-	{"verify", measureVerify},
-	{"release", measureRelease},
-	{"latency", measureLatency},
-	{"memory", measureMemory},
-	{"idle", measureIdle},
-	{"start", measureStart},
+	{"verify", blocks[0], measureVerify},
+	{"release", blocks[0], measureRelease},
+	{"latency", blocks[0], measureLatency},
+	{"memory", blocks[1], measureMemory},
+	{"idle", blocks[1], measureIdle},
+	{"start", blocks[1], measureStart},
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -92,19 +94,27 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	o.parts = strings.Split(*only, ",")
-	for _, name := range o.parts {
-		if !strings.Contains(","+strings.Join(names, ",")+",", ","+name+",") {
+	for name := range strings.SplitSeq(*only, ",") {
+		i := slices.Index(names, name)
+		if i < 0 {
 			return nil, fmt.Errorf("-only: there is no part %q, only %s", name, strings.Join(names, ", "))
 		}
+		o.parts = append(o.parts, parts[i])
 	}
 	if o.repeat < 1 || o.seconds <= 0 || o.requests < 10 || o.connections < 1 || o.keys < 1 || flags.NArg() > 0 {
 		return nil, errors.New("numbers must be positive, and there are no arguments")
 	}
-	if o.write != "" && len(o.parts) != len(parts) {
-		return nil, errors.New("-write keeps whole results: leave -only out")
+	for _, b := range blocks {
+		if n := len(o.of(b)); o.write != "" && n > 0 && n != len(slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.block != b })) {
+			return nil, fmt.Errorf("-write keeps whole blocks: -only leaves out a part of %q", b)
+		}
 	}
 	return o, nil
+}
+
+// of returns the parts of a block that are measured.
+func (o *options) of(block string) []part {
+	return slices.DeleteFunc(slices.Clone(o.parts), func(p part) bool { return p.block != block })
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -113,7 +123,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	if o.write != "" { // before a run that takes long
-		if err := page.CheckBlocks(o.write, []string{block}); err != nil {
+		if err := page.CheckBlocks(o.write, blocks); err != nil {
 			return err
 		}
 	}
@@ -127,25 +137,39 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer os.RemoveAll(o.dir) //nolint:errcheck // only a cache
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s. Medians of %s.\n\n| | measured | goal |\n| --- | ---: | ---: |\n", page.ThisMachine(ctx), page.Counted(o.repeat, "run"))
-	for _, p := range parts {
-		if !strings.Contains(","+strings.Join(o.parts, ",")+",", ","+p.name+",") {
+	for _, b := range blocks {
+		if len(o.of(b)) == 0 {
 			continue
 		}
+		text, err := o.measure(ctx, b)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "## %s\n\n%s\n", b, text)
+		if o.write == "" {
+			continue
+		}
+		if err := page.WriteBlock(o.write, b, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure returns what stands in a block.
+func (o *options) measure(ctx context.Context, block string) (string, error) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s. Medians of %s.\n\n| | measured | goal |\n| --- | ---: | ---: |\n", page.ThisMachine(ctx), page.Counted(o.repeat, "run"))
+	for _, p := range o.of(block) {
 		rows, err := p.measure(ctx, o)
 		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			return "", fmt.Errorf("%s: %w", p.name, err)
 		}
 		for _, r := range rows {
 			line := fmt.Sprintf("| %s | %s | %s |\n", r.what, r.measured, r.goal)
-			fmt.Fprint(stderr, line)
+			fmt.Fprint(o.progress, line)
 			text.WriteString(line)
 		}
 	}
-	fmt.Fprint(stdout, text.String())
-	if o.write == "" {
-		return nil
-	}
-	return page.WriteBlock(o.write, block, text.String())
+	return text.String(), nil
 }

@@ -10,9 +10,9 @@ import (
 	"cloister/test/bench/page"
 )
 
-func TestPageHasTheBlock(t *testing.T) {
+func TestPageHasTheBlocks(t *testing.T) {
 	t.Parallel()
-	if err := page.CheckBlocks(filepath.Join("..", "..", "..", "docs", "benchmarks.md"), []string{block}); err != nil {
+	if err := page.CheckBlocks(filepath.Join("..", "..", "..", "docs", "benchmarks.md"), blocks); err != nil {
 		t.Error(err)
 	}
 }
