@@ -63,10 +63,11 @@ func open(ctx context.Context, seconds, rate float64, do func(context.Context) e
 	at := time.Now()
 	for end := at.Add(time.Duration(seconds * float64(time.Second))); at.Before(end); {
 		at = at.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
-		time.Sleep(time.Until(at))
+		due := at
+		time.Sleep(time.Until(due))
 		wg.Go(func() {
 			err := do(ctx)
-			took := time.Since(at).Seconds()
+			took := time.Since(due).Seconds()
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
