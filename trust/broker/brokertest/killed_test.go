@@ -128,11 +128,8 @@ func (k *killedTest) round(round int) {
 	p := start(k.t, &k.w.Setup, nil)
 	s := k.open(p)
 	defer s.Client.Close()
-	if len(k.acks.versions) == 0 {
-		if err := s.Begin(k.t.Context()); err != nil {
-			k.t.Fatal(err)
-		}
-		k.acks.policy = 1
+	if round == 0 {
+		k.begin(s)
 	} else {
 		k.check(s)
 	}
@@ -169,6 +166,24 @@ func (k *killedTest) round(round int) {
 	p.wait(k.t)
 	cancel()
 	wg.Wait()
+}
+
+// begin has a new broker's owners approve its policy and make their first keys.
+func (k *killedTest) begin(s *brokertest.Session) {
+	k.t.Helper()
+	if err := s.Begin(k.t.Context()); err != nil {
+		k.t.Fatal(err)
+	}
+	k.acks.policy = 1
+	for _, o := range k.w.Owners {
+		state, err := s.State(k.t.Context(), o)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		for _, e := range state.Registered {
+			k.acks.versions[version{o.Name, e.Version}] = e.KeyID
+		}
+	}
 }
 
 // until does something again and again until the broker is gone.
