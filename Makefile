@@ -26,6 +26,8 @@ SOAK_RUNS ?= 10000000
 SOAK_ONLY ?= .
 # Arguments of test/bench: -only SETS, -write docs/benchmarks.md, ...
 BENCH ?=
+# Arguments of test/bench/broker, likewise.
+BENCH_BROKER ?=
 
 ##@ Use
 .PHONY: build
@@ -85,8 +87,12 @@ arm64: ## Run the reproducibility tests on arm64 (emulated elsewhere)
 	tools/arm64.sh
 
 .PHONY: bench
-bench: build venv ## Measure beside LightGBM; BENCH='-only dense' and the like choose what
+bench: build venv bench-broker ## Measure beside LightGBM; BENCH='-only dense' and the like choose what
 	go run ./test/bench -python '$(CURDIR)/$(VENV)/bin/python' -cloister '$(CURDIR)/bin/cloister' $(BENCH)
+
+.PHONY: bench-broker
+bench-broker: ## Measure the key broker; BENCH_BROKER='-only release' and the like choose what
+	go run ./test/bench/broker $(BENCH_BROKER)
 
 .PHONY: bench-go
 bench-go: ## Run the benchmarks of Go's packages

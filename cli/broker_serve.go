@@ -267,6 +267,9 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 
 // serveBroker serves all ports until the first fails or ctx ends.
 func (a *app) serveBroker(ctx context.Context, f *brokerServeFlags, b *broker.Broker, platform attest.Platform) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go broker.CollectLess(ctx)
 	a.grace.Store(int64(broker.StopGrace + 5*time.Second))
 	info := b.Info()
 	ready := &brokerReady{

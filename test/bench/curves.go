@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cloister/test/bench/page"
 	"cloister/test/peers/peer"
 	"cloister/test/peers/synth"
 )
@@ -67,7 +68,7 @@ var costs = []cost{
 	{"memory", "MB", func(r *runs) []float64 { return r.trainPeak }, 1e-6},
 }
 
-func (c *cost) median(r *runs) float64 { return median(c.of(r)) * c.scale }
+func (c *cost) median(r *runs) float64 { return page.Median(c.of(r)) * c.scale }
 
 // measureCurve makes the tables, one after the other, and trains on them. The
 // tables are large and are not kept.
@@ -113,7 +114,7 @@ func measureCurve(ctx context.Context, o *options, c *curve, progress io.Writer)
 			}
 		}
 		fmt.Fprintf(progress, "%d %s: load %.3g s, train %.3g s; lightgbm %.3g s, %.3g s\n", p.size, c.name,
-			median(p.ours.load), median(p.ours.train), median(p.theirs.load), median(p.theirs.train))
+			page.Median(p.ours.load), page.Median(p.ours.train), page.Median(p.theirs.load), page.Median(p.theirs.train))
 		points = append(points, p)
 	}
 	return points, nil
@@ -200,13 +201,13 @@ func grouped(n int) string {
 }
 
 // runCurves measures both curves, prints them and plots them.
-func runCurves(ctx context.Context, o *options, m *machine, stdout, progress io.Writer) error {
+func runCurves(ctx context.Context, o *options, m *page.Machine, stdout, progress io.Writer) error {
 	var text strings.Builder
 	if o.scale != 1 {
 		fmt.Fprintf(&text, "**A trial with %g of the rows: these figures say nothing of the whole.**\n\n", o.scale)
 	}
-	threads := counted(o.threads[len(o.threads)-1], "thread")
-	fmt.Fprintf(&text, "%s. %s; 10 trees of 255 leaves; medians of %s, one run of tables of more than %s values.\n\n", m, threads, counted(o.repeat, "run"), grouped(much))
+	threads := page.Counted(o.threads[len(o.threads)-1], "thread")
+	fmt.Fprintf(&text, "%s. %s; 10 trees of 255 leaves; medians of %s, one run of tables of more than %s values.\n\n", m, threads, page.Counted(o.repeat, "run"), grouped(much))
 	var figure plot
 	figure.title = "Seconds and memory as tables grow"
 	for i := range curves {
@@ -231,7 +232,7 @@ func runCurves(ctx context.Context, o *options, m *machine, stdout, progress io.
 	if o.write == "" {
 		return nil
 	}
-	return errors.Join(writeBlock(o.write, curvesBlock, text.String()))
+	return errors.Join(page.WriteBlock(o.write, curvesBlock, text.String()))
 }
 
 // plotName is the file of the plot.

@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cloister/test/bench/page"
 )
 
 func main() {
@@ -113,7 +115,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.write != "" { // before a run that takes long
-		if err := checkBlocks(o.write, o.blocks()); err != nil {
+		if err := page.CheckBlocks(o.write, o.blocks()); err != nil {
 			return err
 		}
 	}
@@ -157,7 +159,7 @@ func (o *options) blocks() []string {
 	return names
 }
 
-func runSets(ctx context.Context, o *options, m *machine, stdout, stderr io.Writer) error {
+func runSets(ctx context.Context, o *options, m *page.Machine, stdout, stderr io.Writer) error {
 	var results []*result
 	for _, s := range o.sets {
 		start := time.Now()
@@ -174,7 +176,7 @@ func runSets(ctx context.Context, o *options, m *machine, stdout, stderr io.Writ
 		text := r.markdown(m)
 		fmt.Fprintf(stdout, "## %s\n\n%s\n", s.name, text)
 		if o.write != "" {
-			if err := writeBlock(o.write, s.name, text); err != nil {
+			if err := page.WriteBlock(o.write, s.name, text); err != nil {
 				return err
 			}
 		}
@@ -187,5 +189,5 @@ func runSets(ctx context.Context, o *options, m *machine, stdout, stderr io.Writ
 	if o.write == "" {
 		return nil
 	}
-	return writeBlock(o.write, summaryBlock, text)
+	return page.WriteBlock(o.write, summaryBlock, text)
 }

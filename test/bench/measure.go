@@ -10,10 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
+	"cloister/test/bench/page"
 	"cloister/test/peers/peer"
 	"cloister/test/peers/score"
 )
@@ -73,7 +73,7 @@ func measure(ctx context.Context, o *options, s *set, t tables, progress io.Writ
 				return nil, err
 			}
 			fmt.Fprintf(progress, "%s: round %d of %d, %s: train %.2f s, lightgbm %.2f s\n", s.name, round+1, o.repeat,
-				counted(n, "thread"), h.ours.train[round], h.theirs.train[round])
+				page.Counted(n, "thread"), h.ours.train[round], h.theirs.train[round])
 		}
 	}
 	return r, nil
@@ -238,11 +238,4 @@ func leaves(model string) (int, error) {
 		}
 	}
 	return sum, nil
-}
-
-// median is the middle value, or the mean of the two middle ones.
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	n := len(v)
-	return (v[(n-1)/2] + v[n/2]) / 2
 }

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"cloister/test/bench/page"
 	"cloister/test/peers/score"
 )
 
@@ -40,38 +39,16 @@ CPU; 2 cores; linux/amd64; 2030-01-02; commit abc. Medians of 3 runs.
 | 2 | Cloister | 1 | 6 | 0.25 | 100 | 10 | 0.25 | 31 |
 | 2 | **ratio** | 2.00 × | 0.50 × | 2.00 × | 0.50 × | 0.20 × | | |
 `
-	got := r.markdown(&machine{cpu: "CPU", cores: 2, system: "linux/amd64", date: "2030-01-02", commit: "abc"})
+	got := r.markdown(&page.Machine{CPU: "CPU", Cores: 2, System: "linux/amd64", Date: "2030-01-02", Commit: "abc"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestWriteBlock(t *testing.T) {
-	t.Parallel()
-	page := filepath.Join(t.TempDir(), "page.md")
-	text := "# Page\n<!-- begin bench a -->\nold\n<!-- end bench a -->\nrest\n"
-	if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeBlock(page, "a", "new\n"); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := strings.Replace(text, "old", "new", 1); string(got) != want {
-		t.Errorf("the page is\n%s", got)
-	}
-	if err := writeBlock(page, "b", "new\n"); err == nil {
-		t.Error("a block that is not there was written")
 	}
 }
 
 func TestPageHasABlockForEveryRun(t *testing.T) {
 	t.Parallel()
 	for _, o := range []*options{{sets: sets}, {curves: true}, {starts: true}} {
-		if err := checkBlocks(filepath.Join("..", "..", "docs", "benchmarks.md"), o.blocks()); err != nil {
+		if err := page.CheckBlocks(filepath.Join("..", "..", "docs", "benchmarks.md"), o.blocks()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -92,7 +69,7 @@ func TestSummary(t *testing.T) {
 | --- | ---: | ---: | ---: | ---: | ---: |
 | 2 | 1.00 × | 4.00 × | 1.00 × | 1.00 × | 1.00 × |
 `
-	got := summary([]*result{made(0.5), made(0.125)}, &machine{cpu: "CPU", cores: 2, system: "linux/amd64", date: "2030-01-02"})
+	got := summary([]*result{made(0.5), made(0.125)}, &page.Machine{CPU: "CPU", Cores: 2, System: "linux/amd64", Date: "2030-01-02"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -119,15 +96,5 @@ func TestBadArguments(t *testing.T) {
 				t.Errorf("error %v, output %q", err, &stdout)
 			}
 		})
-	}
-}
-
-func TestMedian(t *testing.T) {
-	t.Parallel()
-	if got := median([]float64{9, 1, 4}); got != 4 {
-		t.Errorf("odd: %v", got)
-	}
-	if got := median([]float64{9, 1, 4, 5}); got != 4.5 {
-		t.Errorf("even: %v", got)
 	}
 }

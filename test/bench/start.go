@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"cloister/test/bench/page"
 	"cloister/test/peers/peer"
 	"cloister/test/peers/synth"
 )
@@ -70,7 +71,7 @@ func largeModel(ctx context.Context, o *options, model, row string) error {
 
 // runStarts measures how long a process takes, from its start to its end, that
 // predicts one row.
-func runStarts(ctx context.Context, o *options, m *machine, stdout, progress io.Writer) error {
+func runStarts(ctx context.Context, o *options, m *page.Machine, stdout, progress io.Writer) error {
 	dir := filepath.Join(o.cache, "start")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -94,15 +95,15 @@ func runStarts(ctx context.Context, o *options, m *machine, stdout, progress io.
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(progress, "%s: %.1f ms\n", s.about, median(times))
+		fmt.Fprintf(progress, "%s: %.1f ms\n", s.about, page.Median(times))
 		fmt.Fprintf(&text, "| %s | %d | %.1f | %.1f | %.1f |\n", s.about, info.Size()/1000,
-			median(times), times[len(times)*9/10], times[len(times)-1])
+			page.Median(times), times[len(times)*9/10], times[len(times)-1])
 	}
 	fmt.Fprintf(stdout, "## start\n\n%s\n", &text)
 	if o.write == "" {
 		return nil
 	}
-	return writeBlock(o.write, startBlock, text.String())
+	return page.WriteBlock(o.write, startBlock, text.String())
 }
 
 // timeStarts gives milliseconds, ascending.

@@ -49,7 +49,7 @@ func TestMalformed(t *testing.T) {
 		"no JSON":        {PathNonce, "application/json", "nonce please", 400, "decode"},
 		"cut off":        {PathNonce, "application/json", `{"key_hash":"00`, 400, ""},
 		"another field":  {PathNonce, "application/json", `{"key":"00"}`, 400, "unknown field"},
-		"a key twice":    {PathNonce, "application/json", `{"key_hash":"","key_hash":""}`, 400, "twice"},
+		"a key twice":    {PathNonce, "application/json", `{"key_hash":null,"key_hash":null}`, 400, "twice"},
 		"another case":   {PathNonce, "application/json", `{"Key_Hash":""}`, 400, "lower-case"},
 		"two values":     {PathNonce, "application/json", `{} {}`, 400, "follows"},
 		"deep":           {PathNonce, "application/json", strings.Repeat("[", 1000), 400, "deep"},

@@ -143,6 +143,8 @@ type fixture struct {
 	text    string // the policy in force
 	number  map[policy.Name]uint64
 	stop    func() error
+	// seen is told of every exchange of clients that are made later.
+	seen func(pattern string, status int)
 }
 
 // jobOf is a job by name.
@@ -340,7 +342,7 @@ func (f *fixture) client() *Client {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(c.Close)
-	return c
+	return f.watched(c)
 }
 
 // approve hands in a policy that some owners signed.

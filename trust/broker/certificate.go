@@ -55,12 +55,17 @@ func (s *Server) needIssuer() error {
 	return nil
 }
 
+// AuthorityAnswer is the authority's certificate in DER.
+type AuthorityAnswer struct {
+	Authority []byte `json:"authority"`
+}
+
 func (s *Server) handleAuthority(w http.ResponseWriter, r *http.Request) {
 	if err := s.needIssuer(); err != nil {
 		s.refused(w, r, "authority", err)
 		return
 	}
-	s.answer(w, http.StatusOK, map[string][]byte{"authority": s.issuer.Certificate().Raw})
+	s.answer(w, http.StatusOK, &AuthorityAnswer{s.issuer.Certificate().Raw})
 }
 
 func (s *Server) handleCRL(w http.ResponseWriter, r *http.Request) {

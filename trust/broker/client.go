@@ -107,7 +107,7 @@ func newClient(o ClientOptions, config *tls.Config) (*Client, error) {
 	return &Client{options: o, http: &http.Client{
 		// No proxy of the environment, no redirects: the pinned broker itself.
 		Transport: &http.Transport{
-			DialContext: o.Dial, TLSClientConfig: config, ForceAttemptHTTP2: true,
+			DialContext: o.Dial, TLSClientConfig: config,
 			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: o.Timeout,
 			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4, DisableCompression: true,
 			MaxResponseHeaderBytes: 32 << 10,

@@ -45,6 +45,12 @@ func (s *Server) Info() *Info {
 	return i
 }
 
+// Health says whether the broker lives, or whether it is ready and why not.
+type Health struct {
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"`
+}
+
 func (s *Server) handleBroker(w http.ResponseWriter, _ *http.Request) {
 	s.answer(w, http.StatusOK, s.Info())
 }

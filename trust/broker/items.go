@@ -7,6 +7,7 @@ import (
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault"
+	"cloister/trust/secret"
 )
 
 func (w Want) ref() vault.Ref { return vault.Ref{Owner: w.Owner, DataSet: w.Name, Version: w.Version} }
@@ -35,7 +36,7 @@ func (s *Server) openItem(tx *store.Tx, w Want) (opened, error) {
 			return opened{}, fmt.Errorf("%s: %w", w, vault.ErrNotFound)
 		}
 	}
-	key, info, err := s.vault.Key(tx, w.ref())
+	key, info, entries, err := s.openKey(tx, w)
 	if err != nil {
 		return opened{}, err
 	}
@@ -49,11 +50,6 @@ func (s *Server) openItem(tx *store.Tx, w Want) (opened, error) {
 	if w.Kind == Secret {
 		return o, nil
 	}
-	entries, err := s.vault.Registered(tx, w.Owner, w.Name)
-	if err != nil {
-		key.Zero()
-		return opened{}, err
-	}
 	for _, e := range entries {
 		o.Newest = e.Version
 		if e.Version == w.Version {
@@ -61,6 +57,14 @@ func (s *Server) openItem(tx *store.Tx, w Want) (opened, error) {
 		}
 	}
 	return o, nil
+}
+
+func (s *Server) openKey(tx *store.Tx, w Want) (key secret.Bytes, info vault.KeyInfo, entries []vault.Entry, err error) {
+	if w.Kind == Secret {
+		key, info, err = s.vault.Key(tx, w.ref())
+		return key, info, nil, err
+	}
+	return s.vault.KeyAndRegister(tx, w.ref())
 }
 
 // termsOf returns the terms of use that a program must enforce, or nil if the

@@ -87,7 +87,7 @@ func (m *metrics) write(w io.Writer) {
 func (s *Server) Operation() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		s.answer(w, http.StatusOK, map[string]string{"status": "ok"})
+		s.answer(w, http.StatusOK, &Health{Status: "ok"})
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {

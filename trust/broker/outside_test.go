@@ -67,7 +67,7 @@ func TestAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(client.Close)
-		return client
+		return f.watched(client)
 	}
 	refusedFor(t, admin(other).Do(t.Context(), "GET", PathEntries+"?from=0&to=10", nil, nil), CodeForbidden, "neither")
 	var now CheckpointAnswer

@@ -40,7 +40,12 @@ func (s *Server) handleOwners(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	slices.SortFunc(all, func(a, b OwnerState) int { return strings.Compare(string(a.Owner), string(b.Owner)) })
-	s.answer(w, http.StatusOK, map[string]any{"owners": all})
+	s.answer(w, http.StatusOK, &OwnersAnswer{all})
+}
+
+// OwnersAnswer are all owners, by name.
+type OwnersAnswer struct {
+	Owners []OwnerState `json:"owners"`
 }
 
 // DataSetState is a data set in the register. Where no name was asked for, it
@@ -81,5 +86,14 @@ func (s *Server) handleDataSets(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "data-sets", err)
 		return
 	}
+	a.Keys, a.Registered = listed(a.Keys), listed(a.Registered)
 	s.answer(w, http.StatusOK, a)
+}
+
+// listed is a list that is never null in JSON.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

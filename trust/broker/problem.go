@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"cloister/trust/attest"
 	"cloister/trust/broker/audit"
@@ -102,12 +103,14 @@ func (s *Server) answer(w http.ResponseWriter, status int, body any) {
 		s.log.Error("an answer does not encode", "error", err)
 		status, text = http.StatusInternalServerError, []byte(`{"error":{"code":"internal","message":"the answer does not encode"}}`)
 	}
+	text = append(text, '\n')
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(append(text, '\n')) //nolint:errcheck // the peer may be gone
+	w.Write(text) //nolint:errcheck // the peer may be gone
 }
 
 // logRefusal enters a decision against a request in the audit log.

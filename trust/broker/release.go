@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"cloister/trust/attest"
 	"cloister/trust/broker/audit"
@@ -400,58 +398,4 @@ func (s *Server) receipt(ctx context.Context, index int64, w *audit.Witnessed) (
 		return nil
 	})
 	return r, err
-}
-
-// runRecord counts the runs of a job.
-type runRecord struct {
-	Runs uint64 `json:"runs"`
-	// Last are the runs of the last hour by the key that asked: who asks again
-	// with the same key, since an answer was lost, does not run again.
-	Last map[string]lastRun `json:"last,omitempty"`
-}
-
-type lastRun struct {
-	Run uint64    `json:"run"`
-	At  time.Time `json:"at"`
-}
-
-// sameRun is how long a program may ask again without running again, and
-// mostSame of how many this is remembered.
-const (
-	sameRun  = time.Hour
-	mostSame = 256
-)
-
-// countRun counts a run, of at most so many if they are limited. Who is named in
-// by may ask again without running again; nobody is if it is empty.
-func (s *Server) countRun(tx *store.Tx, job, by string, limited bool, most uint64, now time.Time) (uint64, error) {
-	var r runRecord
-	if value, ok := tx.Get(bucketRuns, job); ok {
-		if err := json.Unmarshal(value, &r); err != nil {
-			return 0, fmt.Errorf("runs of %s in the store: %w", job, err)
-		}
-	}
-	for key, last := range r.Last {
-		if now.Sub(last.At) > sameRun {
-			delete(r.Last, key)
-		}
-	}
-	if last, again := r.Last[by]; again && by != "" {
-		return last.Run, nil
-	}
-	if limited && r.Runs >= most {
-		return 0, refuse(CodeRuns, "the job ran %d times; its owners allow %d", r.Runs, most)
-	}
-	r.Runs++
-	if len(r.Last) < mostSame && by != "" {
-		if r.Last == nil {
-			r.Last = map[string]lastRun{}
-		}
-		r.Last[by] = lastRun{r.Runs, now}
-	}
-	value, err := json.Marshal(&r)
-	if err != nil {
-		return 0, err
-	}
-	return r.Runs, tx.Put(bucketRuns, job, value)
 }

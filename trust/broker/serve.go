@@ -27,15 +27,15 @@ func (s *Server) ServeOperation(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, handler http.Handler) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	half := &halfOpen{server: s, open: map[net.Conn]bool{}}
 	server := &http.Server{
-		Handler: half.handler(handler), TLSConfig: config,
+		Handler: half.handler(handler), TLSConfig: config, Protocols: protocols,
 		ReadHeaderTimeout: s.limits.Header, ReadTimeout: s.limits.Read,
 		WriteTimeout: s.limits.Read + s.limits.Release, IdleTimeout: s.limits.Idle,
 		MaxHeaderBytes: 32 << 10,
-		// What one connection may ask at once is no more than one client may.
-		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: s.limits.Concurrent},
-		ConnState: half.state,
+		ConnState:      half.state,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},

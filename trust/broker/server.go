@@ -102,6 +102,7 @@ type inForce struct {
 	hash      policy.Hash
 	first     policy.Hash
 	verifiers platforms.Verifiers
+	record    atomic.Pointer[[]byte] // as it was last read from the store, to be compared and not parsed again
 }
 
 // New makes a broker of its parts and begins what it does by itself. Close ends
@@ -227,7 +228,7 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("/", s.handleUnknown)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		s.answer(w, http.StatusOK, map[string]string{"status": "ok"})
+		s.answer(w, http.StatusOK, &Health{Status: "ok"})
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
 	mux.Handle("/", s.limited(api))
@@ -236,6 +237,7 @@ func (s *Server) Handler() http.Handler {
 
 func (s *Server) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
+		"GET " + PathOpenAPI:   s.handleOpenAPI,
 		"GET " + PathBroker:    s.handleBroker,
 		"POST " + PathAttest:   s.handleAttest,
 		"POST " + PathNonce:    s.handleNonce,
@@ -268,10 +270,10 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 
 func (s *Server) handleReady(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Ready(); err != nil {
-		s.answer(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": err.Error()})
+		s.answer(w, http.StatusServiceUnavailable, &Health{Status: "not ready", Reason: err.Error()})
 		return
 	}
-	s.answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	s.answer(w, http.StatusOK, &Health{Status: "ready"})
 }
 
 func (s *Server) handleUnknown(w http.ResponseWriter, r *http.Request) {

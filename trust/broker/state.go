@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -18,7 +19,9 @@ const (
 	bucketFrozen  = "broker.frozen"  // by owner
 	bucketOrders  = "broker.orders"  // the number of the last order, by owner
 	bucketJobs    = "broker.jobs"    // approvals, by job/owner
-	bucketRuns    = "broker.runs"    // counts
+	bucketRuns    = "broker.runs"    // counts, by job
+	bucketAgain   = "broker.again"   // the last runs, by job/key that asked
+	bucketLast    = "broker.last"    // the keys that asked, by job/run
 	bucketTerms   = "broker.terms"   // names of the terms of use, by version of a data set
 )
 
@@ -100,13 +103,19 @@ func (s *Server) force(r *policyRecord, first policy.Hash) (*inForce, error) {
 // force in it.
 func checkCurrent(tx *store.Tx, p *inForce) error {
 	var r policyRecord
-	known, err := getJSON(tx, bucketPolicy, keyCurrent, &r)
-	if err != nil {
-		return err
+	value, known := tx.Get(bucketPolicy, keyCurrent)
+	if before := p.record.Load(); known && before != nil && bytes.Equal(*before, value) {
+		return nil
+	}
+	if known {
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("record %q of %s in the store: %w", keyCurrent, bucketPolicy, err)
+		}
 	}
 	if !known || r.Hash != p.hash {
 		return refuse(CodeBusy, "the policy changed meanwhile; ask again")
 	}
+	p.record.Store(&value)
 	return nil
 }
 

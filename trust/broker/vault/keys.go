@@ -155,27 +155,46 @@ func (v *Vault) keyRecord(tx *store.Tx, ref Ref) (*keyRecord, error) {
 // Key opens a key, for a caller who has decided that it may be released. The
 // caller zeroes it.
 func (v *Vault) Key(tx *store.Tx, ref Ref) (secret.Bytes, KeyInfo, error) {
+	key, info, _, err := v.open(tx, ref, false)
+	return key, info, err
+}
+
+// KeyAndRegister opens a key as Key does, and returns what is registered of its
+// data set as Registered does. The sub-root of the owner is opened once for both.
+func (v *Vault) KeyAndRegister(tx *store.Tx, ref Ref) (secret.Bytes, KeyInfo, []Entry, error) {
+	return v.open(tx, ref, true)
+}
+
+func (v *Vault) open(tx *store.Tx, ref Ref, registered bool) (secret.Bytes, KeyInfo, []Entry, error) {
 	if err := v.ready(tx); err != nil {
-		return secret.Bytes{}, KeyInfo{}, err
+		return secret.Bytes{}, KeyInfo{}, nil, err
 	}
 	r, err := v.keyRecord(tx, ref)
 	if err != nil {
-		return secret.Bytes{}, KeyInfo{}, err
+		return secret.Bytes{}, KeyInfo{}, nil, err
 	}
 	if !r.Destroyed.IsZero() {
-		return secret.Bytes{}, r.info(ref), fmt.Errorf("key of version %d of data set %s of owner %s: %w on %s",
+		return secret.Bytes{}, r.info(ref), nil, fmt.Errorf("key of version %d of data set %s of owner %s: %w on %s",
 			ref.Version, ref.DataSet, ref.Owner, ErrDestroyed, r.Destroyed.Format(time.DateOnly))
 	}
 	subRoot, err := v.subRoot(tx, ref.Owner)
 	if err != nil {
-		return secret.Bytes{}, KeyInfo{}, err
+		return secret.Bytes{}, KeyInfo{}, nil, err
 	}
 	defer subRoot.Zero()
+	var entries []Entry
+	if registered {
+		records, err := v.register(tx, ref.Owner, ref.DataSet, subRoot)
+		if err != nil {
+			return secret.Bytes{}, KeyInfo{}, nil, err
+		}
+		entries = entriesOf(records)
+	}
 	key, err := unwrap(subRoot, v.keyLabel(ref, r), r.Wrapped)
 	if err != nil {
-		return secret.Bytes{}, KeyInfo{}, err
+		return secret.Bytes{}, KeyInfo{}, nil, err
 	}
-	return key, r.info(ref), nil
+	return key, r.info(ref), entries, nil
 }
 
 // DestroyKey destroys the key of one version. The version stays known and its

@@ -349,7 +349,7 @@ func TestRegister(t *testing.T) {
 		"short terms":        func(e *Entry) { e.Terms = e.Terms[1:] },
 		"no signature":       func(e *Entry) { e.TermsSignature = nil },
 		"another key":        func(e *Entry) { e.KeyID = one.ID },
-		"version without":    func(e *Entry) { e.Version = 99 },
+		"version without":    func(e *Entry) { e.Version = 1000 },
 		"another owner":      func(e *Entry) { e.Owner = "b" },
 		"unknown owner":      func(e *Entry) { e.Owner = "c" },
 		"version zero":       func(e *Entry) { e.Version = 0 },

@@ -152,9 +152,13 @@ func (v *Vault) Registered(tx *store.Tx, owner, dataSet string) ([]Entry, error)
 	if err != nil {
 		return nil, err
 	}
+	return entriesOf(records), nil
+}
+
+func entriesOf(records []registerRecord) []Entry {
 	all := make([]Entry, len(records))
 	for i := range records {
 		all[i] = records[i].Entry
 	}
-	return all, nil
+	return all
 }

@@ -1,18 +1,13 @@
 package protector
 
 import (
-	"os"
-	"os/exec"
 	"testing"
+
+	"cloister/trust/internal/fipstest"
 )
 
-// TestFIPS runs what matters again in Go's FIPS 140-3 mode, which is set at
-// start.
+// TestFIPS runs all protectors again in Go's FIPS 140-3 mode.
 func TestFIPS(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^(TestProtectors|TestOwners$)")
-	cmd.Env = append(os.Environ(), "GODEBUG=fips140=on")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	fipstest.Run(t, "TestProtectors", "TestOwners")
 }

@@ -1,4 +1,4 @@
-package store
+package likegramine
 
 import "golang.org/x/sys/unix"
 

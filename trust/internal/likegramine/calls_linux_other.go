@@ -1,6 +1,6 @@
 //go:build linux && !amd64
 
-package store
+package likegramine
 
 // oldLinkCalls are those that later machines no longer have.
 var oldLinkCalls []uint32

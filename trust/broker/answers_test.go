@@ -1,0 +1,135 @@
+package broker
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cloister/trust/attest"
+	"cloister/trust/broker/issuer"
+)
+
+// TestOpenAPIAnswers gets an answer of every operation from a broker that serves,
+// and compares requests and answers with openapi.yaml, as every test does that
+// uses the fixture's clients.
+func TestOpenAPIAnswers(t *testing.T) {
+	t.Parallel()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, hash := selfSigned(t, key)
+	f := newFixture(t, setting{prepare: func(f *fixture) { f.admin = hash }})
+	var mu sync.Mutex
+	answered := map[string]bool{}
+	f.seen = func(pattern string, status int) {
+		mu.Lock()
+		defer mu.Unlock()
+		answered[pattern] = answered[pattern] || status == http.StatusOK
+	}
+	f.askEverything(t, cert)
+	mu.Lock()
+	defer mu.Unlock()
+	for path, methods := range openDocument(t).at("paths") {
+		for method := range methods.(map[string]any) {
+			if pattern := strings.ToUpper(method) + " " + path; !answered[pattern] {
+				t.Errorf("%s is in openapi.yaml, and its answer was not compared with it: ask it in askEverything of answers_test.go", pattern)
+			}
+		}
+	}
+}
+
+// askEverything has every operation succeed once.
+func (f *fixture) askEverything(t *testing.T, admin tls.Certificate) {
+	t.Helper()
+	f.dataSet(f.a, "wards", "no-export")
+	f.order(f.b, Order{Operation: ApproveJob, Job: jobOf("x"), Runs: 1, Expires: time.Now().Add(time.Hour)})
+	for _, thaw := range []bool{false, true} {
+		if err := f.freeze(f.a, f.a, thaw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := strings.Replace(f.policyText(2, f.parse(f.text).Hash().String()), "      b/wards: [1+]\n", "", 1)
+	if a := f.approve(next, f.a, f.b); !a.Applied {
+		t.Fatalf("%+v", a)
+	}
+	c := f.client()
+	if _, err := c.Release(t.Context(), newProgram(t, "trainer"), jobOf("one"), []Want{wards("a", 1)}); err != nil {
+		t.Fatal(err)
+	}
+	var nonce [32]byte
+	nonce[0] = 1
+	if err := c.Do(t.Context(), http.MethodPost, PathAttest, &AttestRequest{nonce}, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.askCertificate(t, c)
+	withCert, err := NewClient(ClientOptions{Address: f.addr, Pin: f.pin, Certificates: []tls.Certificate{admin}, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(withCert.Close)
+	withCert = f.watched(withCert)
+	for _, path := range []string{
+		PathOpenAPI, PathBroker, PathPolicy, PathOwners, PathDataSets + "?owner=a&name=wards", PathDataSets + "?owner=b&name=none",
+		PathCheckpoint, PathConsistency + "?from=1&to=2", PathConsistency + "?from=2&to=2", PathInclusion + "?index=0&size=2", PathInclusion + "?index=0&size=1",
+		PathEntries + "?from=0&to=3", PathWatch + "?from=0", PathAuthority, PathCRL, "/healthz", "/readyz",
+	} {
+		get(t, withCert, "https://"+f.addr+path)
+	}
+}
+
+// get asks, and reads the beginning of the answer.
+func get(t *testing.T, c *Client, url string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if n, err := io.ReadAtLeast(resp.Body, make([]byte, 64<<10), 1); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: status %d, %d bytes, %v", url, resp.StatusCode, n, err)
+	}
+}
+
+func (f *fixture) askCertificate(t *testing.T, c *Client) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &CertificateRequest{Job: jobOf("one")}
+	if q.CSR, err = issuer.CertificateRequest(key, []string{"worker-0.cluster.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if q.Key, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	var n NonceAnswer
+	if err := c.Do(t.Context(), http.MethodPost, PathNonce, &NonceRequest{hashOf(q.Key)}, &n); err != nil {
+		t.Fatal(err)
+	}
+	q.Nonce = n.Nonce
+	b := attest.Binding{Nonce: q.Nonce, Key: q.Key, Job: q.Job}
+	e, err := newProgram(t, "trainer").Produce(t.Context(), b.ReportData())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Evidence = *e
+	if err := c.Do(t.Context(), http.MethodPost, PathCertificate, q, &CertificateAnswer{}); err != nil {
+		t.Fatal(fmt.Errorf("certificate: %w", err))
+	}
+}
