@@ -82,7 +82,7 @@ func (a *app) newBrokerServeCommand() *cobra.Command {
 	flags.StringVar(&f.pin, "pin", "", "what the broker of --root-from is known by, `FILE`; in a trusted execution environment it must be measured")
 	flags.BoolVar(&f.insecureBrokerHost, "insecure-broker-host", false, "run outside a trusted execution environment: whoever has this host has all keys")
 	flags.StringToStringVar(&f.witnesses, "witness", nil, "ask the policy's witness of that name at a URL: `NAME=URL`")
-	flags.StringVar(&f.collateral, "collateral", "", "take Intel's collateral from `DIR`")
+	flags.StringVar(&f.collateral, "collateral", "", "take collateral of Intel and AMD from `DIR`")
 	flags.StringVar(&f.pccs, "pccs", "", "take Intel's collateral from the service at `URL`: Intel's own or a PCCS")
 	flags.StringVar(&f.kds, "kds", "", "take AMD's certificates from the key distribution service at `URL`")
 	flags.StringArrayVar(&f.roots, "root-certificate", nil, "the certificate, `FILE`, of a root that the policy names by its hash")
@@ -228,6 +228,7 @@ func (f *brokerServeFlags) config(ctx context.Context, a *app, producer attest.P
 func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 	s := &broker.Sources{}
 	var intel sgx.Sources
+	var amd snp.Sources // a verifier of SNP takes what is carried by itself
 	if f.pccs != "" {
 		service, err := sgx.NewService(sgx.ServiceOptions{URL: f.pccs, Now: time.Now})
 		if err != nil {
@@ -235,18 +236,18 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 		}
 		intel = append(intel, service)
 	}
-	if f.collateral != "" {
-		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
-	}
-	intel = append(intel, sgx.NewCarried())
-	s.Intel = intel
 	if f.kds != "" {
 		kds, err := snp.NewKDS(f.kds, nil, time.Now)
 		if err != nil {
 			return nil, err
 		}
-		s.AMD = kds
+		amd = append(amd, kds)
 	}
+	if f.collateral != "" {
+		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
+		amd = append(amd, snp.Directory(f.collateral))
+	}
+	s.Intel, s.AMD = append(intel, sgx.NewCarried()), amd
 	for _, path := range f.roots {
 		text, err := os.ReadFile(path)
 		if err != nil {
