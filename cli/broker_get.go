@@ -64,6 +64,7 @@ func (a *app) newBrokerGetCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&opt.broker.pin, "pin", "", "the broker that \"cloister broker owner attest\" kept in `FILE`")
 	flags.StringVar(&opt.broker.address, "address", "", "look for the broker at `HOST:PORT` instead of where it was attested")
+	flags.StringVar(&opt.broker.seen, "seen", "", "refuse a broker whose audit log does not go on from the newest checkpoint that was seen, and keep that in `FILE`")
 	opt.broker.attemptsFlag(cmd)
 	flags.StringVar(&opt.job, "job", "", "the `HASH` of the job that is run; none unless given")
 	flags.StringVar(&opt.platform, "platform", "", "make evidence of `PLATFORM`: sgx, tdx, snp or insecure-none, instead of finding out")
@@ -141,7 +142,11 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 	if err != nil {
 		return err
 	}
-	client, err := broker.NewClient(opt.broker.options(known))
+	o, err := opt.options(a, known)
+	if err != nil {
+		return err
+	}
+	client, err := broker.NewClient(o)
 	if err != nil {
 		return err
 	}
@@ -151,7 +156,29 @@ func (a *app) brokerGet(ctx context.Context, opt *brokerGet, args []string) erro
 		return err
 	}
 	defer r.Zero()
+	if err := opt.keepSeen(a, o.Seen); err != nil {
+		return err
+	}
 	return a.writeReleased(opt, r.Items, &gotKeys{Request: r.Request, Workload: r.Workload, Run: r.Run, Receipt: r.Receipt})
+}
+
+// options are those of the client, with the last checkpoint that was seen if one
+// is kept.
+func (o *brokerGet) options(a *app, known *broker.Known) (broker.ClientOptions, error) {
+	c := o.broker.options(known)
+	if o.broker.seen == "" {
+		return c, nil
+	}
+	var err error
+	c.Seen, err = a.readSeen(&o.broker, known)
+	return c, err
+}
+
+func (o *brokerGet) keepSeen(a *app, seen *broker.Seen) error {
+	if seen == nil {
+		return nil
+	}
+	return a.writeSeen(&o.broker, seen)
 }
 
 // unseal asks as a person.
@@ -163,7 +190,10 @@ func (a *app) unseal(ctx context.Context, opt *brokerGet, known *broker.Known, w
 	if err != nil {
 		return err
 	}
-	o := opt.broker.options(known)
+	o, err := opt.options(a, known)
+	if err != nil {
+		return err
+	}
 	o.Certificates = []tls.Certificate{*certificate}
 	client, err := broker.NewClient(o)
 	if err != nil {
@@ -175,6 +205,9 @@ func (a *app) unseal(ctx context.Context, opt *brokerGet, known *broker.Known, w
 		return err
 	}
 	defer item.Key.Zero()
+	if err := opt.keepSeen(a, o.Seen); err != nil {
+		return err
+	}
 	return a.writeReleased(opt, []broker.Released{*item}, &gotKeys{Request: answer.Request, Person: answer.Person, Receipt: answer.Receipt})
 }
 

@@ -161,18 +161,6 @@ type SealedItem struct {
 	Sealed []byte `json:"sealed"`
 }
 
-// Receipt proves that a decision is in the audit log.
-type Receipt struct {
-	Index int64  `json:"index"`
-	Entry string `json:"entry"` // the line of the log
-	// Checkpoint is co-signed and contains the entry, as Proof shows (RFC 6962
-	// section 2.1.1).
-	Checkpoint string   `json:"checkpoint"`
-	Proof      [][]byte `json:"proof"`
-	// Insecure is "insecure-no-witness" if nobody co-signs.
-	Insecure string `json:"insecure,omitempty"`
-}
-
 // Code is a stable name of a reason.
 type Code string
 

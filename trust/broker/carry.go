@@ -103,11 +103,7 @@ func (s *Server) handleFreeze(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "freeze", err)
 		return
 	}
-	entry := &audit.Entry{Type: "freeze", Subject: fmt.Sprintf("owner %.64q", q.Owner)}
-	if q.Thaw {
-		entry.Type = "unfreeze"
-	}
-	s.carryOut(w, r, entry, func(tx *store.Tx, p *inForce, _ *OrderAnswer) error {
+	s.carryOut(w, r, q.entry(), func(tx *store.Tx, p *inForce, _ *OrderAnswer) error {
 		last, err := lastOrder(tx, q.Owner)
 		if err != nil {
 			return err
@@ -121,6 +117,15 @@ func (s *Server) handleFreeze(w http.ResponseWriter, r *http.Request) {
 		}
 		return putJSON(tx, bucketFrozen, string(q.Owner), &freezeRecord{Frozen: !q.Thaw, Since: s.clock.Now()})
 	})
+}
+
+// entry is what the log says of it.
+func (q *FreezeRequest) entry() *audit.Entry {
+	e := &audit.Entry{Type: "freeze", Subject: fmt.Sprintf("owner %.64q", q.Owner), Details: map[string]string{"number": fmt.Sprint(q.Number)}}
+	if q.Thaw {
+		e.Type = "unfreeze"
+	}
+	return e
 }
 
 func lastOrder(tx *store.Tx, owner policy.Name) (last uint64, err error) {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"cloister/trust/attest"
@@ -123,7 +122,7 @@ func (s *Server) certify(ctx context.Context, q *CertificateRequest, entry *audi
 	if err != nil {
 		return nil, err
 	}
-	entry.Subject = "certificate " + strings.Join(texts(names), ", ")
+	entry.Subject = certificateSubject(names)
 	p, v, err := s.verified(ctx, &q.Evidence, entry)
 	if err != nil {
 		return nil, err

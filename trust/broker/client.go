@@ -14,13 +14,10 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
-
 	"cloister/trust/attest"
-	"cloister/trust/broker/audit"
 )
 
 // What a client's errors are of.
@@ -66,6 +63,13 @@ type ClientOptions struct {
 	// Address is HOST:PORT. It says where to look, never whom to trust.
 	Address string
 	Pin     Pin
+	// Log is the verifier key of the broker's audit log, which its evidence binds.
+	// Without it the client goes by the one that the pinned broker says first.
+	Log string
+	// Seen, if not nil, is the newest checkpoint of the log that was seen. What
+	// the broker gives a receipt for must be in a log that goes on from it; the
+	// client replaces it by newer ones, and nobody else may meanwhile.
+	Seen *Seen
 	// Certificates identify an administrator; workloads have none.
 	Certificates []tls.Certificate
 	// Attempts is how often a request is made in all, where the network fails or
@@ -81,12 +85,18 @@ type ClientOptions struct {
 type Client struct {
 	options ClientOptions
 	http    *http.Client
+
+	mu  sync.Mutex // guards log and options.Seen
+	log string     // the log's verifier key, once it is known
 }
 
 // NewClient makes a client.
 func NewClient(o ClientOptions) (*Client, error) {
 	if err := o.Pin.check(); err != nil {
 		return nil, err
+	}
+	if s := o.Seen; s != nil && (s.Broker != o.Pin.Broker || s.FirstPolicy != o.Pin.FirstPolicy) {
+		return nil, fmt.Errorf("the last checkpoint that was seen is of broker %.80q with the first policy %s: %w", s.Broker, s.FirstPolicy, ErrWrongBroker)
 	}
 	return newClient(o, o.Pin.clientTLS(o.Certificates))
 }
@@ -104,7 +114,7 @@ func newClient(o ClientOptions, config *tls.Config) (*Client, error) {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
-	return &Client{options: o, http: &http.Client{
+	return &Client{options: o, log: o.Log, http: &http.Client{
 		// No proxy of the environment, no redirects: the pinned broker itself.
 		Transport: &http.Transport{
 			DialContext: o.Dial, TLSClientConfig: config,
@@ -230,6 +240,15 @@ func (c *Client) checkInfo(i *Info) error {
 	case i.TLSKey != p.TLSKey:
 		return fmt.Errorf("%w: it says that its TLS key is %s, and shows %s", ErrWrongBroker, i.TLSKey, p.TLSKey)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.log {
+	case "":
+		c.log = i.Log
+	case i.Log:
+	default:
+		return fmt.Errorf("%w: its log has the key %.120q, and %s is pinned", ErrWrongBroker, i.Log, c.log)
+	}
 	return nil
 }
 
@@ -319,11 +338,15 @@ func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key
 		return nil, fmt.Errorf("make evidence: %w", err)
 	}
 	q.Evidence = *e
+	receipts, err := c.receipts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var a ReleaseAnswer
 	if err := c.Do(ctx, http.MethodPost, PathRelease, q, &a); err != nil {
 		return nil, err
 	}
-	if err := a.Receipt.Check(info.Log); err != nil {
+	if err := receipts.check(ctx, &a.Receipt, q.expected(&a)); err != nil {
 		return nil, err
 	}
 	items, err := a.open(key, c.options.Pin.Broker, c.options.Pin.FirstPolicy, q)
@@ -342,31 +365,4 @@ func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key
 		Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt,
 		Time: now, SignedTime: a.SignedTime,
 	}, nil
-}
-
-// Check proves that the entry is in a checkpoint that the log signed. Whether
-// enough witnesses did as well, witness.Set says.
-func (r *Receipt) Check(logKey string) error {
-	key, err := note.NewVerifier(logKey)
-	if err != nil {
-		return fmt.Errorf("the log's key %.120q: %w", logKey, err)
-	}
-	c, _, err := audit.OpenCheckpoint([]byte(r.Checkpoint), key)
-	if err != nil {
-		return fmt.Errorf("the receipt: %w", err)
-	}
-	proof := make(tlog.RecordProof, len(r.Proof))
-	for i, h := range r.Proof {
-		if len(h) != tlog.HashSize {
-			return fmt.Errorf("the receipt: a hash of %d bytes: %w", len(h), audit.ErrTampered)
-		}
-		proof[i] = tlog.Hash(h)
-	}
-	if r.Index < 0 || r.Index >= c.Size {
-		return fmt.Errorf("the receipt: entry %d of a log of %d: %w", r.Index, c.Size, audit.ErrTampered)
-	}
-	if err := tlog.CheckRecord(proof, c.Size, c.Root, r.Index, tlog.RecordHash([]byte(r.Entry))); err != nil {
-		return fmt.Errorf("the receipt does not prove that entry %d is in the log: %w: %w", r.Index, audit.ErrTampered, err)
-	}
-	return nil
 }

@@ -259,7 +259,18 @@ func (c *Client) TakeOver(ctx context.Context, p attest.Producer, appraise func(
 		return nil, nil, fmt.Errorf("make evidence: %w", err)
 	}
 	q.Evidence = *e
+	receipts, err := c.receipts(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := c.Do(ctx, http.MethodPost, PathHandOver, q, &h.Answer); err != nil {
+		return nil, nil, err
+	}
+	if err := receipts.check(ctx, &h.Answer.Receipt, &expected{
+		kind: "hand-over", request: h.Answer.Request, subject: "root key", details: map[string]string{
+			"key": hashOf(q.Key).String(), "evidence": quoteHash(e.Quote), "measurement": fmt.Sprintf("%x", h.Answer.Measurement),
+		},
+	}); err != nil {
 		return nil, nil, err
 	}
 	if err := h.check(e); err != nil {

@@ -28,17 +28,7 @@ func (s *Server) handleOrder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o := &q.Order
-	entry := &audit.Entry{
-		Type: "order." + string(o.Operation), Subject: fmt.Sprintf("owner %s", o.Owner),
-		Details: map[string]string{"number": fmt.Sprint(o.Number)},
-	}
-	if o.DataSet != "" {
-		entry.Subject = fmt.Sprintf("data set %s/%s version %d", o.Owner, o.DataSet, o.Version)
-	}
-	if !o.Job.IsZero() {
-		entry.Details["job"] = o.Job.String()
-		entry.Details["runs"] = fmt.Sprint(o.Runs)
-	}
+	entry := o.entry()
 	a := &OrderAnswer{Request: requestID(r)}
 	s.carryOutAs(w, r, entry, func(tx *store.Tx, p *inForce) error {
 		*a = OrderAnswer{Request: a.Request}
@@ -54,6 +44,22 @@ func (s *Server) handleOrder(w http.ResponseWriter, r *http.Request) {
 		a.Receipt = receipt
 		return a
 	})
+}
+
+// entry is what the log says of an order.
+func (o *Order) entry() *audit.Entry {
+	e := &audit.Entry{
+		Type: "order." + string(o.Operation), Subject: fmt.Sprintf("owner %s", o.Owner),
+		Details: map[string]string{"number": fmt.Sprint(o.Number)},
+	}
+	if o.DataSet != "" {
+		e.Subject = fmt.Sprintf("data set %s/%s version %d", o.Owner, o.DataSet, o.Version)
+	}
+	if !o.Job.IsZero() {
+		e.Details["job"] = o.Job.String()
+		e.Details["runs"] = fmt.Sprint(o.Runs)
+	}
+	return e
 }
 
 // authentic proves that the owner gave an order, and gave it now.

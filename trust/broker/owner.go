@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"cloister/trust/broker/audit"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/vault"
 )
@@ -39,8 +40,30 @@ func (c *Client) once(ctx context.Context, place string, ask, answer any) error 
 
 // Submit hands in a version of the policy, with signatures.
 func (c *Client) Submit(ctx context.Context, q *PolicyRequest) (*PolicyAnswer, error) {
+	next, err := policy.Parse("policy", []byte(q.Policy))
+	if err != nil {
+		return nil, err
+	}
+	receipts, err := c.receipts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var a PolicyAnswer
-	return &a, c.retried(ctx, func() error { return c.Do(ctx, http.MethodPost, PathPolicy, q, &a) })
+	if err := c.retried(ctx, func() error { return c.Do(ctx, http.MethodPost, PathPolicy, q, &a) }); err != nil {
+		return nil, err
+	}
+	hash := next.Hash()
+	switch {
+	case a.Hash != hash:
+		return nil, fmt.Errorf("the broker answers about the policy %s, and %s was handed in: %w", a.Hash, hash, audit.ErrTampered)
+	case !a.Applied:
+		return &a, nil
+	case a.Receipt == nil:
+		return nil, fmt.Errorf("the broker says that the policy is in force and gives no receipt: %w", audit.ErrTampered)
+	}
+	return &a, receipts.check(ctx, a.Receipt, &expected{
+		kind: "policy", anyRequest: true, subject: fmt.Sprintf("policy version %d", next.Version), details: map[string]string{"policy": hash.String()},
+	})
 }
 
 // Pending returns the versions of the policy that wait.
@@ -68,14 +91,25 @@ func (c *Client) DataSet(ctx context.Context, item policy.Item) (*DataSetState, 
 
 // Order gives an owner's order.
 func (c *Client) Order(ctx context.Context, q *OrderRequest) (*OrderAnswer, error) {
+	return c.ordered(ctx, PathOrder, q, q.Order.entry())
+}
+
+// ordered hands in what is carried out at once, and proves that it is in the log.
+func (c *Client) ordered(ctx context.Context, place string, ask any, entry *audit.Entry) (*OrderAnswer, error) {
+	receipts, err := c.receipts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var a OrderAnswer
-	return &a, c.once(ctx, PathOrder, q, &a)
+	if err := c.once(ctx, place, ask, &a); err != nil {
+		return nil, err
+	}
+	return &a, receipts.check(ctx, &a.Receipt, new(expected).of(entry, a.Request))
 }
 
 // Freeze stops all releases of an owner's keys, or allows them again.
 func (c *Client) Freeze(ctx context.Context, q *FreezeRequest) (*OrderAnswer, error) {
-	var a OrderAnswer
-	return &a, c.once(ctx, PathFreeze, q, &a)
+	return c.ordered(ctx, PathFreeze, q, q.entry())
 }
 
 // Keys returns what is known of all keys of an owner.

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -156,9 +155,8 @@ func (s *Server) verified(ctx context.Context, e *attest.Evidence, entry *audit.
 	if p == nil {
 		return nil, nil, refuse(CodePolicy, "no policy is in force: the first one waits for the approval of its owners")
 	}
-	hash := sha256.Sum256(e.Quote)
 	entry.Details["policy"] = p.hash.String()
-	entry.Details["evidence"] = hex.EncodeToString(hash[:])
+	entry.Details["evidence"] = quoteHash(e.Quote)
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Verify)
 	defer cancel()
 	v, err := p.verifiers.Verify(ctx, e)

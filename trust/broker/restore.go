@@ -112,12 +112,7 @@ func (s *Server) handleConfirm(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "restore", err)
 		return
 	}
-	entry := &audit.Entry{
-		Type: "restore.confirmed", Subject: fmt.Sprintf("backup %.64q", q.Backup),
-		Details: map[string]string{
-			"owner": fmt.Sprintf("%.64s", q.Owner), "seen": fmt.Sprint(q.Seen.Size), "accept_loss_up_to": fmt.Sprint(q.AcceptLossUpTo),
-		},
-	}
+	entry := q.entry()
 	a := &ConfirmAnswer{Request: requestID(r)}
 	s.carryOutAs(w, r, entry, func(tx *store.Tx, p *inForce) error {
 		state, err := s.confirm(tx, p, &q.Confirmation, signatures)
@@ -134,6 +129,17 @@ func (s *Server) handleConfirm(w http.ResponseWriter, r *http.Request) {
 		a.Receipt = &receipt
 		return a
 	})
+}
+
+// entry is what the log says of a confirmation.
+func (c *Confirmation) entry() *audit.Entry {
+	return &audit.Entry{
+		Type: "restore.confirmed", Subject: fmt.Sprintf("backup %.64q", c.Backup),
+		Details: map[string]string{
+			"owner": fmt.Sprintf("%.64s", c.Owner), "number": fmt.Sprint(c.Number), "session": c.Session.String(),
+			"seen": fmt.Sprint(c.Seen.Size), "accept_loss_up_to": fmt.Sprint(c.AcceptLossUpTo),
+		},
+	}
 }
 
 // confirm enters a confirmation that is proven to be the owner's, and given to
@@ -187,8 +193,22 @@ func (c *Client) RestoreState(ctx context.Context) (*RestoreState, error) {
 	return &a, c.get(ctx, PathRestore, &a)
 }
 
-// Confirm hands in a confirmation.
+// Confirm hands in a confirmation, and proves that it is in the log. That the log
+// goes on from what the client has seen it does not ask: a restored one need not.
 func (c *Client) Confirm(ctx context.Context, q *ConfirmRequest) (*ConfirmAnswer, error) {
+	log, err := c.logKey(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var a ConfirmAnswer
-	return &a, c.once(ctx, PathRestore, q, &a)
+	if err := c.once(ctx, PathRestore, q, &a); err != nil {
+		return nil, err
+	}
+	if a.Receipt == nil {
+		return nil, fmt.Errorf("the broker gives no receipt of the confirmation: %w", audit.ErrTampered)
+	}
+	if err := a.Receipt.Check(log); err != nil {
+		return nil, err
+	}
+	return &a, new(expected).of(q.entry(), a.Request).check(a.Receipt.Entry)
 }

@@ -74,7 +74,7 @@ func (s *Server) handleUnseal(w http.ResponseWriter, r *http.Request) {
 	one := requestOf(r)
 	entry := &audit.Entry{
 		Type: "unseal", Request: one.id, Client: clientOf(r.RemoteAddr), Subject: q.want().String(),
-		Details: map[string]string{"certificate": client.String()},
+		Details: map[string]string{"certificate": client.String(), "key": hashOf(q.Key).String()},
 	}
 	a, err := s.unseal(r.Context(), &q, client, entry)
 	if err != nil {
@@ -160,7 +160,7 @@ func (c *Client) Unseal(ctx context.Context, owner, name string, version uint64)
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := c.Info(ctx)
+	receipts, err := c.receipts(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,7 +169,9 @@ func (c *Client) Unseal(ctx context.Context, owner, name string, version uint64)
 	if err := c.retried(ctx, func() error { return c.Do(ctx, http.MethodPost, PathUnseal, q, &a) }); err != nil {
 		return nil, nil, err
 	}
-	if err := a.Receipt.Check(info.Log); err != nil {
+	if err := receipts.check(ctx, &a.Receipt, &expected{
+		kind: "unseal", request: a.Request, subject: q.want().String(), details: map[string]string{"key": hashOf(q.Key).String()},
+	}); err != nil {
 		return nil, nil, err
 	}
 	bound := unsealInfo(c.options.Pin.Broker, c.options.Pin.FirstPolicy, q)
