@@ -131,7 +131,8 @@ backup's recipients.
 The root key is that of the backup, if it opens here: with the same passphrase,
 Vault or cloud, or in the same enclave on the same machine. Else --new-root makes
 a new one: then every owner has to recover its keys with its own shares, and the
-broker has new keys of its own, which clients notice.
+broker has new keys of its own, which clients notice. A broker that its owners
+unlock is restored by "cloister broker serve --unlock-by-owners --restore".
 
 "cloister broker serve" then runs the broker, which releases nothing before every
 owner whom the backup names has confirmed the last checkpoint that the owner saw.
@@ -184,41 +185,68 @@ func (f *brokerRestoreFlags) check() (ed25519.PublicKey, error) {
 }
 
 func (a *app) brokerRestore(ctx context.Context, f *brokerRestoreFlags) error {
-	key, err := f.check()
+	if f.store.root.byOwners {
+		return inputError(`"cloister broker serve --unlock-by-owners --restore=BACKUP" does both at once`,
+			"the store of a broker that its owners unlock can be written only where they have unlocked it, by the program that serves them")
+	}
+	header, root, err := a.restoreBroker(ctx, f, a.restoreRoot)
 	if err != nil {
 		return err
 	}
+	root.Zero()
+	if a.json {
+		key, err := f.check()
+		if err != nil {
+			return err
+		}
+		made := broker.BackupMade{ID: header.ID, Broker: header.Broker, Made: header.Made, Checkpoint: header.Checkpoint, Owners: header.Owners, Key: key}
+		return a.printJSON(&brokerRestored{made, header.Owners, f.newRoot})
+	}
+	a.console.printf("%s\n", describeRestored(header))
+	return nil
+}
+
+func describeRestored(h *vault.BackupHeader) string {
+	return fmt.Sprintf("restored from the backup of %s, with %s of the log\nlocked until they confirm the last checkpoint they saw: %s",
+		h.Made.Format(time.RFC3339), counted(int(h.Checkpoint.Size), "entry", "entries"), strings.Join(h.Owners, ", "))
+}
+
+// restoreBroker makes a broker of a backup, whose root key open opens or makes. It
+// leaves nothing if it fails.
+func (a *app) restoreBroker(ctx context.Context, f *brokerRestoreFlags, open rootOfBackup) (*vault.BackupHeader, *vault.Root, error) {
+	key, err := f.check()
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, name := range []string{"root", "store"} {
 		if _, err := os.Lstat(filepath.Join(f.store.dir, name)); !errors.Is(err, fs.ErrNotExist) {
-			return inputError("restore into another directory", "%s is there already: a broker is not overwritten", filepath.Join(f.store.dir, name))
+			return nil, nil, inputError("restore into another directory", "%s is there already: a broker is not overwritten", filepath.Join(f.store.dir, name))
 		}
 	}
 	identities, err := readIdentities(f.identity)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	// Who wrote it is known only at its end; nothing is made of it before.
 	header, err := verifyBackup(f.backupArg, identities, key)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := os.MkdirAll(f.store.dir, 0o700); err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := a.restoreInto(ctx, f, identities, key); err != nil {
+	root, err := a.restoreInto(ctx, f, identities, key, open)
+	if err != nil {
 		for _, name := range []string{"root", "store", restoredCheckpoint} {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(f.store.dir, name)))
 		}
-		return err
+		return nil, nil, err
 	}
-	made := broker.BackupMade{ID: header.ID, Broker: header.Broker, Made: header.Made, Checkpoint: header.Checkpoint, Owners: header.Owners, Key: key}
-	if a.json {
-		return a.printJSON(&brokerRestored{made, header.Owners, f.newRoot})
-	}
-	a.console.printf("restored from the backup of %s, with %s of the log\nlocked until they confirm the last checkpoint they saw: %s\n",
-		header.Made.Format(time.RFC3339), counted(int(header.Checkpoint.Size), "entry", "entries"), strings.Join(header.Owners, ", "))
-	return nil
+	return header, root, nil
 }
+
+// rootOfBackup opens the root key of a backup, or makes a new one.
+type rootOfBackup = func(context.Context, *brokerRestoreFlags, *vault.Backup) (*vault.Root, error)
 
 func readIdentities(path string) ([]age.Identity, error) {
 	text, err := readKeyFile(path)
@@ -259,30 +287,33 @@ func verifyBackup(path string, identities []age.Identity, key ed25519.PublicKey)
 	return &b.Header, nil
 }
 
-func (a *app) restoreInto(ctx context.Context, f *brokerRestoreFlags, identities []age.Identity, key ed25519.PublicKey) (err error) {
+func (a *app) restoreInto(ctx context.Context, f *brokerRestoreFlags, identities []age.Identity, key ed25519.PublicKey, open rootOfBackup) (root *vault.Root, err error) {
 	b, file, err := openBackup(f.backupArg, identities)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	root, err := a.restoreRoot(ctx, f, b)
-	if err != nil {
-		return err
+	if root, err = open(ctx, f, b); err != nil {
+		return nil, err
 	}
-	defer root.Zero()
+	defer func() {
+		if err != nil {
+			root.Zero()
+		}
+	}()
 	sealer, err := root.StoreSealer()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	st, err := store.Open(filepath.Join(f.store.dir, "store"), store.Options{Create: true, Sealer: sealer, Logger: a.log})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = b.Restore(ctx, st, root, key, time.Now)
 	if err == nil {
 		err = writeRestoredCheckpoint(f.store.dir, st)
 	}
-	return errors.Join(err, st.Close())
+	return root, errors.Join(err, st.Close())
 }
 
 // restoredCheckpoint has the last checkpoint of a backup that was co-signed, for

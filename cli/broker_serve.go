@@ -38,6 +38,7 @@ type brokerServeFlags struct {
 	kds                string
 	roots              []string
 	domains            []string
+	restore            brokerRestoreFlags // a backup to begin with, for who unlocks by owners
 	gramineListen      string
 	gramineNames       []string
 }
@@ -49,6 +50,13 @@ then waits until every owner of that policy has approved it, and releases
 nothing before. Later starts find all of it in --dir.
 
 ` + rootKeyLong + `
+
+With --unlock-by-owners, --restore makes a broker of a backup in --dir, where there
+is none: the owners unlock it with the shares that they had when the backup was
+made, and confirm it as after "cloister broker restore", which says what
+--backup-key, --identity and --new-root are. A new root key is sealed for the
+recipients that owners had named in the backup: before the broker ends, every owner
+has to fetch the new shares, and to recover the own keys.
 
 An upgraded broker, whose measurement is another, takes over the root key of the
 one that still runs (--root-from, --pin), once every owner has signed a policy that
@@ -78,6 +86,10 @@ func (a *app) newBrokerServeCommand() *cobra.Command {
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7443", "serve the API at `ADDRESS`")
 	flags.StringVar(&f.operation, "operation", "", "serve /healthz, /readyz and /metrics at `ADDRESS`, without TLS")
 	f.root.flags(flags)
+	flags.StringVar(&f.restore.backupArg, "restore", "", "with --unlock-by-owners: make the broker of the backup in `FILE`")
+	flags.StringVar(&f.restore.key, "backup-key", "", "the broker's key for backups, `KEY` in base64, as \"cloister broker backup\" printed it")
+	flags.StringVar(&f.restore.identity, "identity", "", "decrypt the backup with the age identity in `FILE`")
+	flags.BoolVar(&f.restore.newRoot, "new-root", false, "restore under a new root key, and have the owners recover")
 	flags.StringVar(&f.rootFrom, "root-from", "", "take over the root key, if there is none in --dir, of the broker that runs at `HOST:PORT` and is known by --pin")
 	flags.StringVar(&f.pin, "pin", "", "what the broker of --root-from is known by, `FILE`; in a trusted execution environment it must be measured")
 	flags.BoolVar(&f.insecureBrokerHost, "insecure-broker-host", false, "run outside a trusted execution environment: whoever has this host has all keys")
@@ -104,7 +116,29 @@ func (f *brokerServeFlags) check() error {
 	if (f.rootFrom == "") != (f.pin == "") {
 		return inputError("", "--root-from and --pin go together")
 	}
+	if err := f.checkRestore(); err != nil {
+		return err
+	}
 	return f.root.check()
+}
+
+func (f *brokerServeFlags) checkRestore() error {
+	r := &f.restore
+	given := r.key != "" || r.identity != "" || r.newRoot
+	switch {
+	case r.backupArg == "" && given:
+		return inputError("", "--backup-key, --identity and --new-root need --restore, the backup")
+	case r.backupArg == "":
+		return nil
+	case !f.root.byOwners:
+		return inputError(`"cloister broker restore" restores any other`, "--restore is for a broker that its owners unlock (--unlock-by-owners)")
+	case f.policy != "" || f.rootFrom != "":
+		return inputError("", "a broker begins with one of --restore, --policy and --root-from")
+	case r.key == "" || r.identity == "":
+		return inputError("", "--restore needs --backup-key and --identity")
+	}
+	r.store.dir, r.store.id, r.store.root = f.dir, f.id, f.root
+	return nil
 }
 
 // brokerReady is what "cloister broker serve --json" prints when it serves.
@@ -184,6 +218,10 @@ func (f *brokerServeFlags) config(ctx context.Context, a *app, producer attest.P
 		if c.Options.FirstPolicy, err = os.ReadFile(f.policy); err != nil {
 			return nil, fmt.Errorf("cannot read the policy: %w", err)
 		}
+	}
+	if f.restore.backupArg != "" {
+		c.Root, err = f.restored(ctx, a, producer, c.Options.Unlock, o)
+		return c, err
 	}
 	c.Root, err = vault.OpenRoot(ctx, o)
 	if errors.Is(err, protector.ErrWaiting) {

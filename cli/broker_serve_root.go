@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -31,6 +32,35 @@ func (f *brokerServeFlags) waitForOwners(ctx context.Context, a *app, producer a
 	}
 	// The API is served where the owners found it.
 	f.listen = l.Addr().String()
+	return root, nil
+}
+
+// restored makes a broker of a backup, once its owners have unlocked the root key
+// in it. The store is sealed under that key, so that no other program can.
+func (f *brokerServeFlags) restored(ctx context.Context, a *app, producer attest.Producer, seal *protector.OwnersSeal, o vault.RootOptions) (*vault.Root, error) {
+	header, root, err := a.restoreBroker(ctx, &f.restore, func(ctx context.Context, r *brokerRestoreFlags, b *vault.Backup) (*vault.Root, error) {
+		if r.newRoot {
+			// Until the broker seals it for whom the owners in the backup named.
+			pending, err := protector.NewPending()
+			if err != nil {
+				return nil, err
+			}
+			o.Protector = pending
+			return vault.CreateRoot(ctx, o)
+		}
+		if err := b.WriteRoot(o.Path); err != nil {
+			return nil, err
+		}
+		root, err := vault.OpenRoot(ctx, o)
+		if errors.Is(err, protector.ErrWaiting) {
+			root, err = f.waitForOwners(ctx, a, producer, seal, o)
+		}
+		return root, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info(describeRestored(header))
 	return root, nil
 }
 
