@@ -93,7 +93,10 @@ func (s *Server) deliver(ctx context.Context, all []protector.Delivery) error {
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		var gone []string
 		for key := range tx.Prefix(bucketUnlock, keyDelivery) {
-			gone = append(gone, key)
+			kept := func(d protector.Delivery) bool { return keyDelivery+d.Set.Owner == key && len(d.Sealed) == 0 }
+			if !slices.ContainsFunc(all, kept) {
+				gone = append(gone, key)
+			}
 		}
 		for _, key := range gone {
 			if err := tx.Delete(bucketUnlock, key); err != nil {
@@ -102,10 +105,13 @@ func (s *Server) deliver(ctx context.Context, all []protector.Delivery) error {
 		}
 		var names []string
 		for _, d := range all {
+			names = append(names, d.Set.Owner)
+			if len(d.Sealed) == 0 {
+				continue // the owner keeps the shares there are
+			}
 			if err := putJSON(tx, bucketUnlock, keyDelivery+d.Set.Owner, &d); err != nil {
 				return err
 			}
-			names = append(names, d.Set.Owner)
 		}
 		_, err := s.audit.Append(tx, &audit.Entry{Type: "unlock.sealed", Subject: "root key", Reason: "sealed for " + strings.Join(names, ", ")})
 		return err
@@ -132,6 +138,7 @@ func (s *Server) resealOwners(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
+	sealed := s.unlock.Sets()
 	var want []protector.OwnerRecipients
 	var have []shares.Set
 	missing, same := 0, true
@@ -151,7 +158,11 @@ func (s *Server) resealOwners(ctx context.Context) error {
 			if known, err = getJSON(tx, bucketUnlock, keyDelivery+string(name), &d); err != nil {
 				return err
 			}
-			same = same && known && d.Set.Threshold == r.Threshold && reflect.DeepEqual(d.Recipients, r.Recipients)
+			if known && d.Set.Threshold == r.Threshold && reflect.DeepEqual(d.Recipients, r.Recipients) && slices.Contains(sealed, d.Set) {
+				want[len(want)-1].Keep = d.Set.ID
+			} else {
+				same = false
+			}
 			have = append(have, d.Set)
 		}
 		return nil
@@ -159,7 +170,6 @@ func (s *Server) resealOwners(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sealed := s.unlock.Sets()
 	if len(want) == 0 || missing > 0 && len(sealed) == 0 {
 		return nil // at first it waits for all
 	}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
 	"cloister/trust/attest/insecure"
+	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault"
 	"cloister/trust/broker/vault/protector"
 	"cloister/trust/broker/vault/shares"
@@ -158,13 +161,15 @@ func TestUnlockByOwners(t *testing.T) {
 		t.Errorf("another key: %v", err)
 	}
 
-	// An owner leaves: the others alone unlock it then, with new shares.
+	// An owner leaves: the others alone unlock it then, with the shares they have.
 	f.change = withoutB
 	f.text = f.policyText(2, f.parse(f.text).Hash().String())
 	if a := f.approve(f.text, f.a, f.b); !a.Applied {
 		t.Fatalf("%+v", a)
 	}
-	forA = openDelivery(t, f.order(f.a, Order{Operation: UnlockShares}).Delivery, alice)
+	if again := openDelivery(t, f.order(f.a, Order{Operation: UnlockShares}).Delivery, alice); again.Set != forA.Set {
+		t.Error("the owner who stays has other shares")
+	}
 	if err := f.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +188,126 @@ func TestUnlockByOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	root.Zero()
+}
+
+// TestOwnerLeavesKilled removes an owner and looks at the broker as it would be if
+// it had been killed at each step: with the shares that they have, its owners
+// unlock it, and it ends what it began.
+func TestOwnerLeavesKilled(t *testing.T) {
+	t.Parallel()
+	seal := ownersSeal(t)
+	pending, err := protector.NewPending()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, setting{unlock: seal, root: func(o vault.RootOptions) (*vault.Root, error) {
+		o.Protector, o.InTEE = pending, true
+		return vault.CreateRoot(t.Context(), o)
+	}})
+	alice, bob := newIdentity(t), newIdentity(t)
+	name := func(p person, i *age.X25519Identity) *protector.Delivery {
+		return f.order(p, Order{Operation: Unlock, Threshold: 1, Recipients: []string{i.Recipient().String()}}).Delivery
+	}
+	name(f.a, alice)
+	given := map[string]*shares.Share{"b": openDelivery(t, name(f.b, bob), bob)}
+	given["a"] = openDelivery(t, f.order(f.a, Order{Operation: UnlockShares}).Delivery, alice)
+	f.dataSet(f.a, "wards", "no-export")
+
+	type step struct {
+		dir    string
+		owners []string // who unlocks it
+	}
+	steps := map[string]step{}
+	keep := func(name string, owners ...string) {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(f.dir)); err != nil {
+			t.Error(err)
+		}
+		steps[name] = step{dir, owners}
+	}
+	keep("before", "a", "b")
+	seals := 0
+	seal.SetDeliver(func(ctx context.Context, all []protector.Delivery) error {
+		seals++
+		if seals == 1 {
+			// The share of who leaves is needed once more.
+			keep("the policy is in force", "a", "b")
+			err := f.broker.deliver(ctx, all)
+			keep("shares are delivered", "a", "b")
+			return err
+		}
+		keep("the root is sealed without the owner", "a")
+		err := f.broker.deliver(ctx, all)
+		keep("a new root is begun", "a")
+		return err
+	})
+	f.change = withoutB
+	f.text = f.policyText(2, f.parse(f.text).Hash().String())
+	if a := f.approve(f.text, f.a, f.b); !a.Applied || seals != 2 {
+		t.Fatalf("%+v, sealed %d times", a, seals)
+	}
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	keep("done", "a")
+	for name, step := range steps {
+		t.Run(name, func(t *testing.T) {
+			text := f.text
+			for start, owners := range [][]string{step.owners, {"a"}} {
+				if name == "before" {
+					owners = step.owners
+				}
+				seal := ownersSeal(t)
+				root, err := unlockWith(t, step.dir, seal, given, owners)
+				if err != nil {
+					t.Fatalf("start %d: %v", start+1, err)
+				}
+				b, err := Start(t.Context(), Config{
+					Dir: filepath.Join(step.dir, "store"), Root: root, Quorum: Witnesses(nil, time.Now), Sources: &f.sources,
+					Options: Options{FirstPolicy: []byte(text), Producer: newProgram(t, "broker"), Unlock: seal},
+				})
+				if err != nil {
+					t.Fatalf("start %d: %v", start+1, err)
+				}
+				err = b.store.View(func(tx *store.Tx) error {
+					key, _, err := b.vault.Key(tx, vault.Ref{Owner: "a", DataSet: "wards", Version: 1})
+					key.Zero()
+					if _, due := tx.Get(bucketPolicy, keyForget); due {
+						err = errors.Join(err, errors.New("what was begun is not ended"))
+					}
+					return err
+				})
+				if err != nil {
+					t.Errorf("start %d: %v", start+1, err)
+				}
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			// Who left unlocks nothing any more.
+			_, err := unlockWith(t, step.dir, ownersSeal(t), given, []string{"b"})
+			if name != "before" && (err == nil || !strings.Contains(err.Error(), "not what the root key is sealed with")) {
+				t.Errorf("by who left: %v", err)
+			}
+		})
+	}
+}
+
+// unlockWith opens a root key with owners' shares.
+func unlockWith(t *testing.T, dir string, seal *protector.OwnersSeal, given map[string]*shares.Share, owners []string) (*vault.Root, error) {
+	t.Helper()
+	o := vault.RootOptions{Path: filepath.Join(dir, "root"), Broker: "test", Protector: seal, InTEE: true, Now: time.Now}
+	if _, err := vault.OpenRoot(t.Context(), o); !errors.Is(err, protector.ErrWaiting) {
+		t.Fatalf("the root key is not locked: %v", err)
+	}
+	for _, name := range owners {
+		share := *given[name]
+		share.Value = given[name].Value.Clone()
+		if err := seal.Give(name, &share); err != nil {
+			return nil, err
+		}
+	}
+	return vault.OpenRoot(t.Context(), o)
 }
 
 // TestNotUnlockedByOwners: other brokers take no such orders.

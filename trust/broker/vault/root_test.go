@@ -2,13 +2,19 @@ package vault
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"filippo.io/age"
+
 	"cloister/trust/broker/store"
 	"cloister/trust/broker/vault/protector"
+	"cloister/trust/broker/vault/shares"
+	"cloister/trust/secret"
 )
 
 func TestRootRefuses(t *testing.T) {
@@ -156,31 +162,110 @@ func TestRotateRootKilled(t *testing.T) {
 			return errors.Join(b.v.RotateRoot(b.t.Context(), b.st), b.v.RotateRoot(b.t.Context(), b.st))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir, p := t.TempDir(), newFixed(t)
-			b := start(t, dir, p)
-			b.addOwner("a", "b")
-			key, info := b.newKey("a", "rows")
-			b.do(func(tx *store.Tx) error { return b.v.RemoveOwner(tx, "b") })
-			b.do(func(tx *store.Tx) error { _, err := b.v.HPKEKey(tx); return err })
-			if err := until(b); err != nil {
-				t.Fatal(err)
-			}
-			b.stop()
-			for range 2 {
-				b = start(t, dir, p)
-				if !b.key(info.Ref).Equal(key) {
-					t.Error("another key")
-				}
-				b.do(func(tx *store.Tx) error { _, err := b.v.HPKEKey(tx); return err })
-				if b.root.file.Previous != nil {
-					t.Error("the rotation is not over")
-				}
-				b.stop()
-			}
-		})
+		for kind, protect := range map[string]func(testing.TB) protector.Protector{
+			"a platform": func(tb testing.TB) protector.Protector { return newFixed(tb) },
+			"owners":     func(tb testing.TB) protector.Protector { return newFirstShares(tb) },
+		} {
+			t.Run(name+", sealed by "+kind, func(t *testing.T) {
+				t.Parallel()
+				rotateKilled(t, protect(t), until)
+			})
+		}
 	}
+}
+
+func rotateKilled(t *testing.T, p protector.Protector, until func(b *place) error) {
+	t.Helper()
+	dir := t.TempDir()
+	b := start(t, dir, p)
+	b.addOwner("a", "b")
+	key, info := b.newKey("a", "rows")
+	b.do(func(tx *store.Tx) error { return b.v.RemoveOwner(tx, "b") })
+	b.do(func(tx *store.Tx) error { _, err := b.v.HPKEKey(tx); return err })
+	if err := until(b); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	for range 2 {
+		b = start(t, dir, p)
+		if !b.key(info.Ref).Equal(key) {
+			t.Error("another key")
+		}
+		b.do(func(tx *store.Tx) error { _, err := b.v.HPKEKey(tx); return err })
+		if b.root.file.Previous != nil {
+			t.Error("the rotation is not over")
+		}
+		b.stop()
+	}
+	// What is unlocked can be changed as it is.
+	b = start(t, dir, p)
+	if err := b.v.RotateRoot(t.Context(), b.st); err != nil {
+		t.Error(err)
+	}
+	b.stop()
+	start(t, dir, p).stop()
+}
+
+// firstShares is protector.OwnersSeal for two owners who unlock each start with
+// the shares that they got first, and never get others.
+type firstShares struct {
+	*protector.OwnersSeal
+	t       testing.TB
+	persons map[string]*age.X25519Identity
+	shares  map[string]*shares.Share
+}
+
+func newFirstShares(tb testing.TB) *firstShares {
+	tb.Helper()
+	f := &firstShares{t: tb, persons: map[string]*age.X25519Identity{}, shares: map[string]*shares.Share{}}
+	var owners []protector.OwnerRecipients
+	for _, name := range []string{"a", "c"} {
+		person, err := age.GenerateX25519Identity()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		f.persons[name] = person
+		owners = append(owners, protector.OwnerRecipients{Owner: name, Threshold: 1, Recipients: []string{person.Recipient().String()}})
+	}
+	f.renew(owners)
+	return f
+}
+
+// renew is what a start has of the seal: nothing but the owners, at first.
+func (f *firstShares) renew(owners []protector.OwnerRecipients) {
+	seal, err := protector.NewOwners(testBroker, owners, func(_ context.Context, all []protector.Delivery) error {
+		for _, d := range all {
+			switch {
+			case len(d.Sealed) == 0:
+			case f.shares[d.Set.Owner] != nil:
+				return fmt.Errorf("owner %s would need other shares", d.Set.Owner)
+			default:
+				share, err := shares.Open(d.Sealed[0], f.persons[d.Set.Owner])
+				if err != nil {
+					return err
+				}
+				f.shares[d.Set.Owner] = share
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.OwnersSeal = seal
+}
+
+// Unseal is called at each start, with the first shares and nothing else known.
+func (f *firstShares) Unseal(ctx context.Context, sealed, associated []byte) (secret.Bytes, error) {
+	f.renew(nil)
+	for owner, share := range f.shares {
+		one := *share
+		one.Value = share.Value.Clone()
+		if err := f.Give(owner, &one); err != nil {
+			return secret.Bytes{}, err
+		}
+	}
+	return f.OwnersSeal.Unseal(ctx, sealed, associated)
 }
 
 // nextRoot begins to change the root key, up to the root file.

@@ -39,6 +39,7 @@ type OwnersSeal struct {
 	owners []OwnerRecipients
 	given  map[string]map[int]*shares.Share // by set and index
 	sealed *ownersFile                      // as last seen
+	own    map[string]secret.Bytes          // owners' secrets in sealed, by set, once they are known
 }
 
 // OwnerRecipients are an owner's recipients, age public keys, of whom Threshold
@@ -47,10 +48,14 @@ type OwnerRecipients struct {
 	Owner      string
 	Threshold  int
 	Recipients []string
+	// Keep is the id of the set in the seal there is, to go on with the owner's
+	// secret and the shares that the owner has; "" makes new ones.
+	Keep string `json:"-"`
 }
 
 // Delivery is what an owner gets when the root key is sealed: shares, each
-// encrypted to the recipient of the same place.
+// encrypted to the recipient of the same place. Sealed is empty where the owner
+// has them already.
 type Delivery struct {
 	Set        shares.Set `json:"set"`
 	Recipients []string   `json:"recipients"`
@@ -89,7 +94,8 @@ func NewOwners(broker string, owners []OwnerRecipients, deliver func(context.Con
 	return p, p.SetOwners(owners)
 }
 
-// SetOwners changes the owners of the next Seal.
+// SetOwners changes the owners of the next Seal. Without it those whom the root key
+// was opened by keep their shares.
 func (p *OwnersSeal) SetOwners(owners []OwnerRecipients) error {
 	if len(owners) > maxOwners {
 		return fmt.Errorf("%d owners, of at most %d", len(owners), maxOwners)
@@ -136,11 +142,58 @@ func (*OwnersSeal) Name() string { return "owners" }
 // Origin implements Protector.
 func (*OwnersSeal) Origin() Origin { return Owners }
 
-// Seal implements Protector: every owner gets a new secret.
+// part is an owner's part of a seal that is made, with the owner's secret. Of an
+// owner who keeps its shares it is that of the seal before: then the root key can
+// change, or another owner leave, and whoever is killed at any moment of that
+// finds it under shares that its owners have.
+func (p *OwnersSeal) part(o *OwnerRecipients) (*ownersPart, *Delivery, secret.Bytes, error) {
+	if o.Keep != "" && p.sealed != nil {
+		for _, old := range p.sealed.Owners {
+			if own := p.own[o.Keep]; old.Set.ID == o.Keep && old.Set.Owner == o.Owner && !own.Empty() {
+				return &old, &Delivery{Set: old.Set, Recipients: o.Recipients}, own.Clone(), nil
+			}
+		}
+	}
+	if len(o.Recipients) == 0 {
+		return nil, nil, secret.Bytes{}, fmt.Errorf("owner %s: the secret of the seal there is is not known, and no recipients of a new one are", o.Owner)
+	}
+	var id [16]byte
+	if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
+		return nil, nil, secret.Bytes{}, err
+	}
+	set := shares.Set{
+		Purpose: shares.Unlock, Broker: p.broker, Owner: o.Owner, ID: hex.EncodeToString(id[:]),
+		Threshold: o.Threshold, Shares: len(o.Recipients),
+	}
+	own, sealed, err := shares.Split(set, o.Recipients)
+	if err != nil {
+		return nil, nil, secret.Bytes{}, fmt.Errorf("owner %s: %w", o.Owner, err)
+	}
+	check := sha256.Sum256(own.Expose())
+	return &ownersPart{Set: set, Check: check[:]}, &Delivery{Set: set, Recipients: o.Recipients, Sealed: sealed}, own, nil
+}
+
+// kept are the owners of the seal there is.
+func (p *OwnersSeal) kept() (owners []OwnerRecipients) {
+	if p.sealed == nil {
+		return nil
+	}
+	for _, o := range p.sealed.Owners {
+		owners = append(owners, OwnerRecipients{Owner: o.Set.Owner, Threshold: o.Set.Threshold, Keep: o.Set.ID})
+	}
+	return owners
+}
+
+// Seal implements Protector: every owner gets a new secret who does not keep the
+// one there is.
 func (p *OwnersSeal) Seal(ctx context.Context, key secret.Bytes, associated []byte) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.owners) == 0 {
+	owners := p.owners
+	if owners == nil {
+		owners = p.kept()
+	}
+	if len(owners) == 0 {
 		return nil, errors.New("the root key is to be sealed for its owners, and there are none")
 	}
 	if p.deliver == nil {
@@ -148,26 +201,18 @@ func (p *OwnersSeal) Seal(ctx context.Context, key secret.Bytes, associated []by
 	}
 	var deliveries []Delivery
 	file := &ownersFile{Format: 1}
-	secrets := secret.New(shares.KeySize * len(p.owners))
+	secrets := secret.New(shares.KeySize * len(owners))
 	defer secrets.Zero()
-	for i, o := range p.owners {
-		var id [16]byte
-		if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
+	known := map[string]secret.Bytes{}
+	for i := range owners {
+		part, delivery, own, err := p.part(&owners[i])
+		if err != nil {
 			return nil, err
 		}
-		set := shares.Set{
-			Purpose: shares.Unlock, Broker: p.broker, Owner: o.Owner, ID: hex.EncodeToString(id[:]),
-			Threshold: o.Threshold, Shares: len(o.Recipients),
-		}
-		own, sealed, err := shares.Split(set, o.Recipients)
-		if err != nil {
-			return nil, fmt.Errorf("owner %s: %w", o.Owner, err)
-		}
 		copy(secrets.Expose()[i*shares.KeySize:], own.Expose())
-		check := sha256.Sum256(own.Expose())
-		own.Zero()
-		file.Owners = append(file.Owners, ownersPart{Set: set, Check: check[:]})
-		deliveries = append(deliveries, Delivery{Set: set, Recipients: o.Recipients, Sealed: sealed})
+		known[part.Set.ID] = own
+		file.Owners = append(file.Owners, *part)
+		deliveries = append(deliveries, *delivery)
 	}
 	kek, err := derive(secrets.Expose(), "owners")
 	if err != nil {
@@ -180,8 +225,25 @@ func (p *OwnersSeal) Seal(ctx context.Context, key secret.Bytes, associated []by
 	if err := p.deliver(ctx, deliveries); err != nil {
 		return nil, fmt.Errorf("deliver the owners' shares: %w", err)
 	}
-	p.sealed = file
-	return json.Marshal(file)
+	text, err := json.Marshal(file)
+	if err != nil {
+		return nil, err
+	}
+	p.know(file, known)
+	// What is sealed next, such as another root key, is for the same shares.
+	p.owners = slices.Clone(owners)
+	for i := range p.owners {
+		p.owners[i].Keep = file.Owners[i].Set.ID
+	}
+	return text, nil
+}
+
+// know remembers a seal with its owners' secrets.
+func (p *OwnersSeal) know(file *ownersFile, own map[string]secret.Bytes) {
+	for _, old := range p.own {
+		old.Zero()
+	}
+	p.sealed, p.own = file, own
 }
 
 // Give takes an owner's share, which came over an attested channel. Unseal says
@@ -242,9 +304,10 @@ func (p *OwnersSeal) Unseal(_ context.Context, sealed, associated []byte) (secre
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sealed = file
+	p.know(file, nil)
 	secrets := secret.New(shares.KeySize * len(file.Owners))
 	defer secrets.Zero()
+	known := map[string]secret.Bytes{}
 	var missing []string
 	for i, o := range file.Owners {
 		own, lacks := p.combine(&o)
@@ -253,9 +316,12 @@ func (p *OwnersSeal) Unseal(_ context.Context, sealed, associated []byte) (secre
 			continue
 		}
 		copy(secrets.Expose()[i*shares.KeySize:], own.Expose())
-		own.Zero()
+		known[o.Set.ID] = own
 	}
 	if missing != nil {
+		for _, own := range known {
+			own.Zero()
+		}
 		return secret.Bytes{}, fmt.Errorf("%w: waiting for %s", ErrWaiting, strings.Join(missing, ", "))
 	}
 	kek, err := derive(secrets.Expose(), "owners")
@@ -270,6 +336,7 @@ func (p *OwnersSeal) Unseal(_ context.Context, sealed, associated []byte) (secre
 	for id := range p.given {
 		p.forget(id)
 	}
+	p.know(file, known)
 	return key, nil
 }
 

@@ -243,7 +243,7 @@ func newOwner(t *testing.T, name string, n int) *owner {
 }
 
 func (o *owner) of(threshold int) OwnerRecipients {
-	return OwnerRecipients{o.name, threshold, o.recipients}
+	return OwnerRecipients{Owner: o.name, Threshold: threshold, Recipients: o.recipients}
 }
 
 // TestOwners seals for three owners and opens with all of them; every set that
