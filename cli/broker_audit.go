@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"cloister/trust/broker"
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/policy"
 	"cloister/trust/broker/witness"
@@ -274,13 +275,9 @@ func (l *auditLog) cosigned(logKey note.Verifier) (*audit.Witnessed, int, error)
 		}
 		return &audit.Witnessed{Checkpoint: *c, Note: n.Text, Insecure: audit.InsecureNoWitness}, 0, nil
 	}
-	set := &witness.Set{Log: logKey}
-	for name, w := range l.policy.Witnesses.Keys {
-		key, err := witness.NewVerifier(string(w.Key))
-		if err != nil {
-			return nil, 0, fmt.Errorf("witness %s of the policy: %w", name, err)
-		}
-		set.Witnesses = append(set.Witnesses, key)
+	set, err := broker.WitnessSet(logKey, l.policy)
+	if err != nil {
+		return nil, 0, err
 	}
 	w, err := set.Verify(l.checkpoint)
 	if errors.Is(err, witness.ErrNoQuorum) {

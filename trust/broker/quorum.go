@@ -2,10 +2,9 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,39 +26,43 @@ func Witnesses(urls map[string]string, now func() time.Time) MakeQuorum {
 		if p.InsecureNoWitness && p.Witnesses == nil {
 			return witness.None{Now: now}, nil
 		}
-		keys, err := witnessKeys(p)
+		set, names, err := witnessesOf(log, p)
 		if err != nil {
 			return nil, err
 		}
 		var peers []witness.Peer
-		for name, key := range keys {
+		for i, name := range names {
 			url, ok := urls[string(name)]
 			if !ok {
 				return nil, fmt.Errorf("witness %s of the policy: its URL is missing", name)
 			}
-			peers = append(peers, witness.Peer{Key: key, URL: url})
+			peers = append(peers, witness.Peer{Key: set.Witnesses[i], URL: url})
 		}
-		return witness.NewQuorum(log, peers, 0)
+		return witness.NewQuorum(log, peers, set.Quorum, 0)
 	}
 }
 
-// witnessKeys are the keys of the witnesses that a policy names.
-func witnessKeys(p *policy.Policy) (map[policy.Name]*witness.Verifier, error) {
+// WitnessSet are the witnesses that a policy names for a log, and how many of them
+// must co-sign.
+func WitnessSet(log note.Verifier, p *policy.Policy) (*witness.Set, error) {
+	set, _, err := witnessesOf(log, p)
+	return set, err
+}
+
+func witnessesOf(log note.Verifier, p *policy.Policy) (*witness.Set, []policy.Name, error) {
 	if p.Witnesses == nil {
-		return nil, fmt.Errorf("the policy names no witnesses")
+		return nil, nil, errors.New("the policy names no witnesses")
 	}
-	if n := uint64(len(p.Witnesses.Keys)); p.Witnesses.Quorum != n/2+1 {
-		return nil, fmt.Errorf("the policy wants %d of %d witnesses; this broker waits for %d, more than half: write that", p.Witnesses.Quorum, n, n/2+1)
-	}
-	keys := map[policy.Name]*witness.Verifier{}
+	var names []policy.Name
+	set := &witness.Set{Log: log, Quorum: int(p.Witnesses.Quorum)} //nolint:gosec // the policy has no more than it has keys
 	for name, w := range p.Witnesses.Keys {
 		key, err := witness.NewVerifier(string(w.Key))
 		if err != nil {
-			return nil, fmt.Errorf("witness %s: %w", name, err)
+			return nil, nil, fmt.Errorf("witness %s of the policy: %w", name, err)
 		}
-		keys[name] = key
+		set.Witnesses, names = append(set.Witnesses, key), append(names, name)
 	}
-	return keys, nil
+	return set, names, nil
 }
 
 // CheckWitnessed verifies that as many witnesses as a policy wants co-signed a
@@ -74,11 +77,10 @@ func CheckWitnessed(logKey, checkpoint string, p *policy.Policy) (insecure strin
 		_, _, err := audit.OpenCheckpoint([]byte(checkpoint), key)
 		return audit.InsecureNoWitness, err
 	}
-	keys, err := witnessKeys(p)
+	set, err := WitnessSet(key, p)
 	if err != nil {
 		return "", err
 	}
-	set := &witness.Set{Log: key, Witnesses: slices.Collect(maps.Values(keys))}
 	_, err = set.Verify([]byte(checkpoint))
 	return "", err
 }

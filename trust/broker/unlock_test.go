@@ -252,6 +252,7 @@ func TestOwnerLeavesKilled(t *testing.T) {
 	keep("done", "a")
 	for name, step := range steps {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			text := f.text
 			for start, owners := range [][]string{step.owners, {"a"}} {
 				if name == "before" {

@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -224,6 +225,43 @@ func TestHalfIsNoQuorum(t *testing.T) {
 	if _, err := policy.Parse("test", []byte(half)); err == nil || !strings.Contains(err.Error(), "more than half") {
 		t.Errorf("half of four: %v", err)
 	}
+}
+
+// TestQuorumOfPolicy has a policy want more witnesses than more than half: the
+// broker and who checks its log wait for as many.
+func TestQuorumOfPolicy(t *testing.T) {
+	t.Parallel()
+	w := newWitnesses(t, 3)
+	f := newFixture(t, setting{quorum: w.quorum(), prepare: func(f *fixture) {
+		w.prepare(f)
+		change := f.change
+		f.change = func(text string) string { return strings.Replace(change(text), "quorum: 2", "quorum: 3", 1) }
+	}})
+	f.dataSet(f.a, "wards")
+	f.dataSet(f.b, "wards")
+	job, second := f.oneRun("once"), f.oneRun("once more")
+	if err := f.run(job); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, err := f.client().Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := f.parse(f.text)
+	if _, err := CheckWitnessed(f.broker.logKey, checkpoint.Checkpoint, wants); err != nil {
+		t.Error(err)
+	}
+	// With one co-signature less it is not enough.
+	short := strings.TrimSuffix(checkpoint.Checkpoint, "\n")
+	short = short[:strings.LastIndex(short, "\n")+1]
+	if _, err := CheckWitnessed(f.broker.logKey, short, wants); !errors.Is(err, witness.ErrNoQuorum) {
+		t.Errorf("two of three: %v", err)
+	}
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.start(setting{quorum: w.quorum(0, 1), limits: Limits{Release: 2 * time.Second}}, false)
+	refusedFor(t, f.run(second), CodeUnwitnessed, "not as many as the policy wants")
 }
 
 // TestClock sets the host's clock away from that of the witnesses.

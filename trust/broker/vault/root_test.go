@@ -163,8 +163,8 @@ func TestRotateRootKilled(t *testing.T) {
 		},
 	} {
 		for kind, protect := range map[string]func(testing.TB) protector.Protector{
-			"a platform": func(tb testing.TB) protector.Protector { return newFixed(tb) },
-			"owners":     func(tb testing.TB) protector.Protector { return newFirstShares(tb) },
+			"a platform": func(tb testing.TB) protector.Protector { tb.Helper(); return newFixed(tb) },
+			"owners":     func(tb testing.TB) protector.Protector { tb.Helper(); return newFirstShares(tb) },
 		} {
 			t.Run(name+", sealed by "+kind, func(t *testing.T) {
 				t.Parallel()

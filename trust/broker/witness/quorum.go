@@ -15,9 +15,9 @@ import (
 	"cloister/trust/broker/audit"
 )
 
-// ErrNoQuorum says that not more than half of the witnesses co-signed. It may
-// be tried again.
-var ErrNoQuorum = errors.New("not more than half of the witnesses co-signed")
+// ErrNoQuorum says that not as many witnesses co-signed as must. It may be tried
+// again.
+var ErrNoQuorum = errors.New("not more than half of the witnesses co-signed, or not as many as the policy wants")
 
 // DefaultTimeout bounds one witness's answer.
 const DefaultTimeout = 10 * time.Second
@@ -26,16 +26,26 @@ const DefaultTimeout = 10 * time.Second
 type Set struct {
 	Log       note.Verifier
 	Witnesses []*Verifier
+	// Quorum is how many must co-sign: more than half. 0 is the least number that is.
+	Quorum int
 }
 
-// Need is the number of witnesses that must co-sign: more than half.
-func (s *Set) Need() int { return len(s.Witnesses)/2 + 1 }
+// Need is the number of witnesses that must co-sign.
+func (s *Set) Need() int {
+	if s.Quorum == 0 {
+		return len(s.Witnesses)/2 + 1
+	}
+	return s.Quorum
+}
 
 // check refuses a set in which one key could count twice: a co-signature does
 // not cover the name.
 func (s *Set) check() error {
 	if len(s.Witnesses) == 0 {
 		return errors.New("no witnesses are named: name some, or go on with " + audit.InsecureNoWitness)
+	}
+	if n := len(s.Witnesses); s.Need() <= n/2 || s.Need() > n {
+		return fmt.Errorf("%d of %d witnesses are to co-sign: more than half must, and there are no more than %d", s.Quorum, n, n)
 	}
 	for i, w := range s.Witnesses {
 		for _, other := range s.Witnesses[:i] {
@@ -47,7 +57,7 @@ func (s *Set) check() error {
 	return nil
 }
 
-// Verify verifies that the log and more than half of the witnesses signed a
+// Verify verifies that the log and as many of the witnesses as must signed a
 // checkpoint.
 func (s *Set) Verify(signed []byte) (*audit.Witnessed, error) {
 	if err := s.check(); err != nil {
@@ -93,13 +103,14 @@ type Quorum struct {
 	wg     sync.WaitGroup
 }
 
-// NewQuorum returns the quorum of a log's witnesses. Each answer is waited for
+// NewQuorum returns the quorum of a log's witnesses, of whom as many as need must
+// co-sign, or more than half if that is 0. Each answer is waited for
 // up to the timeout, DefaultTimeout if it is zero. Close ends it.
-func NewQuorum(log note.Verifier, peers []Peer, timeout time.Duration) (*Quorum, error) {
+func NewQuorum(log note.Verifier, peers []Peer, need int, timeout time.Duration) (*Quorum, error) {
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	q := &Quorum{set: Set{Log: log}, timeout: timeout}
+	q := &Quorum{set: Set{Log: log, Quorum: need}, timeout: timeout}
 	for _, p := range peers {
 		c, err := newClient(p)
 		if err != nil {
@@ -183,7 +194,7 @@ func (n None) Cosign(_ context.Context, cp *audit.Checkpoint, signed []byte, _ f
 }
 
 // VerifyProof verifies offline that the entry with this line is in the log, in
-// a checkpoint that the log and more than half of the witnesses signed.
+// a checkpoint that the log and as many of the witnesses as must signed.
 func (s *Set) VerifyProof(p *audit.Proof, line []byte) (*audit.Witnessed, error) {
 	w, err := s.Verify(p.Checkpoint)
 	if err != nil {

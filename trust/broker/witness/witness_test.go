@@ -100,7 +100,7 @@ func listen(tb testing.TB, signer *Signer, h http.Handler) Peer {
 
 func newQuorum(tb testing.TB, logKey note.Verifier, timeout time.Duration, peers ...Peer) *Quorum {
 	tb.Helper()
-	q, err := NewQuorum(logKey, peers, timeout)
+	q, err := NewQuorum(logKey, peers, 0, timeout)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -333,17 +333,21 @@ func TestSetRefused(t *testing.T) {
 	_, verifier := logKeys(t)
 	s := newSigner(t, "w", at(0))
 	renamed := &Verifier{name: "other", hash: keyHash("other", s.key), key: s.key}
+	two := []*Verifier{&s.Verifier, &newSigner(t, "v", at(0)).Verifier}
 	for name, set := range map[string]Set{
 		"nobody":                  {Log: verifier},
 		"one twice":               {Log: verifier, Witnesses: []*Verifier{&s.Verifier, &s.Verifier}},
 		"one under another name":  {Log: verifier, Witnesses: []*Verifier{&s.Verifier, renamed}},
 		"two keys under one name": {Log: verifier, Witnesses: []*Verifier{&s.Verifier, &newSigner(t, "w", at(0)).Verifier}},
+		"half is enough":          {Log: verifier, Witnesses: two, Quorum: 1},
+		"more than there are":     {Log: verifier, Witnesses: two, Quorum: 3},
+		"fewer than none":         {Log: verifier, Witnesses: two, Quorum: -1},
 	} {
 		if err := set.check(); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := NewQuorum(verifier, []Peer{{Key: &s.Verifier, URL: "http://127.0.0.1:1"}}, 0); err == nil {
+	if _, err := NewQuorum(verifier, []Peer{{Key: &s.Verifier, URL: "http://127.0.0.1:1"}}, 0, 0); err == nil {
 		t.Error("a witness without TLS is accepted")
 	}
 }
