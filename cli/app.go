@@ -11,6 +11,7 @@ import (
 
 	"cloister/durable"
 	"cloister/engine/parallel"
+	"cloister/trust/broker/vault/protector"
 )
 
 // app is what the commands of one run share.
@@ -33,6 +34,9 @@ type app struct {
 	limits  memoryLimits
 	reserve int64 // memory that the training will take later, in bytes
 
+	system      func(keys string) evidenceMaker // where the program runs
+	sealingKeys string                          // the directory of an enclave's sealing keys
+
 	grace atomic.Int64 // how much longer than others the command may take to end, a time.Duration
 
 	mu      sync.Mutex
@@ -42,6 +46,8 @@ type app struct {
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	a := &app{
+		system: thisSystem, sealingKeys: protector.GramineKeys,
+
 		stdin:   stdin,
 		stdout:  stdout,
 		console: newConsole(stderr),

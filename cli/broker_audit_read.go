@@ -54,7 +54,7 @@ func (a *app) openStopped(ctx context.Context, s *brokerStore, readOnly bool) (*
 		return nil, err
 	}
 	inTEE := found.Platform != attest.InsecureNone
-	protect, done, err := s.root.open(ctx, s.id, inTEE)
+	protect, done, err := s.root.open(ctx, s.id, a.sealingKeys, inTEE)
 	if err != nil {
 		return nil, err
 	}

@@ -339,7 +339,7 @@ func (a *app) restoreRoot(ctx context.Context, f *brokerRestoreFlags, b *vault.B
 		return nil, err
 	}
 	inTEE := found.Platform != attest.InsecureNone
-	protect, done, err := f.store.root.open(ctx, f.store.id, inTEE)
+	protect, done, err := f.store.root.open(ctx, f.store.id, a.sealingKeys, inTEE)
 	if err != nil {
 		return nil, err
 	}

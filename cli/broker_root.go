@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"cloister/trust/attest"
 	"cloister/trust/attest/platforms"
 	"cloister/trust/broker/vault/protector"
 	"cloister/trust/broker/vault/protector/cloudkms"
@@ -71,16 +72,16 @@ func (k *rootKey) check() error {
 	return nil
 }
 
-// open returns the protector, and what to call at the end. In a trusted execution
+// open returns the protector, which finds an enclave's keys in a directory, and what to call at the end. In a trusted execution
 // environment it is refused before anything is asked of the host.
-func (k *rootKey) open(ctx context.Context, broker string, inTEE bool) (protector.Protector, func() error, error) {
+func (k *rootKey) open(ctx context.Context, broker, sealingKeys string, inTEE bool) (protector.Protector, func() error, error) {
 	nothing := func() error { return nil }
 	if inTEE && !k.sealToEnclave && !k.byOwners {
 		return nil, nil, &Error{Code: ExitRefused, Err: errHostSupplied, Hint: "--seal-to-enclave and --unlock-by-owners keep the root key where the host cannot get it"}
 	}
 	switch {
 	case k.sealToEnclave:
-		p, err := protector.NewGramine("/dev/attestation/keys")
+		p, err := protector.NewGramine(sealingKeys)
 		return p, nothing, err
 	case k.byOwners:
 		p, err := protector.NewOwners(broker, nil, nil)
@@ -125,12 +126,20 @@ func (k *rootKey) transit() (protector.Protector, error) {
 	return protector.NewTransit(o)
 }
 
+// evidenceMaker makes evidence of the program that runs: platforms.System.
+type evidenceMaker interface {
+	Detect() (platforms.Detected, error)
+	NewProducer(attest.Platform) (attest.Producer, error)
+}
+
+func thisSystem(keys string) evidenceMaker { return platforms.ThisSystem(keys) }
+
 // here says where the program runs, for a broker's state in dir.
-func (a *app) here(dir string) (platforms.Detected, platforms.System, error) {
+func (a *app) here(dir string) (platforms.Detected, evidenceMaker, error) {
 	if err := secret.NoDumps(); err != nil {
 		a.log.Debug("core dumps cannot be turned off here", "error", err)
 	}
-	system := platforms.ThisSystem(dir)
+	system := a.system(dir)
 	found, err := system.Detect()
 	return found, system, err
 }

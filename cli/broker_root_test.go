@@ -120,7 +120,7 @@ func TestBrokerRootInTEE(t *testing.T) {
 		if err := k.check(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		_, _, err := k.open(t.Context(), "clinics", true)
+		_, _, err := k.open(t.Context(), "clinics", "", true)
 		if !errors.Is(err, protector.ErrHostSupplied) || exitCode(err) != ExitRefused {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -171,7 +171,7 @@ func (a *app) brokerServe(ctx context.Context, f *brokerServeFlags) error {
 	if err != nil {
 		return err
 	}
-	protect, done, err := f.root.open(ctx, f.id, inTEE)
+	protect, done, err := f.root.open(ctx, f.id, a.sealingKeys, inTEE)
 	if err != nil {
 		return err
 	}

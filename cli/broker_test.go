@@ -137,13 +137,16 @@ func startBroker(t *testing.T, args []string, passphrase string) (*brokerReady, 
 }
 
 // startServer runs a command that serves a broker until stop is called.
-func startServer(t *testing.T, args []string) (*brokerReady, func()) {
+func startServer(t *testing.T, args []string, where ...func(*app)) (*brokerReady, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	var errs strings.Builder
 	a := newApp(strings.NewReader(""), w, &errs)
+	for _, set := range where {
+		set(a)
+	}
 	go func() {
 		code := a.run(ctx, args)
 		w.Close()
