@@ -161,6 +161,7 @@ func TestAttestEnclave(t *testing.T) {
 		"a self-made root":          {newEnclave(t, self.Machine(), "broker"), ExitRefused, "the broker's evidence"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := *w
 			w.t, w.dir = t, t.TempDir()
 			w.write("root.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.authority.Root.Cert.Raw})))
