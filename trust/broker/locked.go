@@ -94,9 +94,9 @@ func (l *Lock) Serve(ctx context.Context, listener net.Listener) (*vault.Root, e
 		s.answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	api := http.NewServeMux()
-	api.HandleFunc("GET "+PathBroker, func(w http.ResponseWriter, _ *http.Request) { s.answer(w, http.StatusOK, &s.info) })
-	api.HandleFunc("POST "+PathAttest, s.handleAttestLocked)
-	api.HandleFunc("POST "+PathUnlock, s.handleUnlock)
+	for pattern, handle := range s.routes() {
+		api.HandleFunc(pattern, handle)
+	}
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refused(w, r, "path", refuse(CodeLocked, "the broker waits for its owners to unlock it"))
 	})
@@ -117,6 +117,14 @@ func (l *Lock) Serve(ctx context.Context, listener net.Listener) (*vault.Root, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.root, s.err
+}
+
+func (s *lockServer) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET " + PathBroker:  func(w http.ResponseWriter, _ *http.Request) { s.answer(w, http.StatusOK, &s.info) },
+		"POST " + PathAttest: s.handleAttestLocked,
+		"POST " + PathUnlock: s.handleUnlock,
+	}
 }
 
 // server makes the keys of this start.

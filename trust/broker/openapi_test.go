@@ -27,6 +27,8 @@ import (
 
 	"cloister/trust/attest"
 	"cloister/trust/broker/vault"
+	"cloister/trust/broker/vault/protector"
+	"cloister/trust/broker/vault/shares"
 )
 
 // documentedTypes are the Go types of the objects in openapi.yaml.
@@ -39,6 +41,11 @@ var documentedTypes = map[string]any{
 	"Order": Order{}, "OrderRequest": OrderRequest{}, "OrderAnswer": OrderAnswer{}, "FreezeRequest": FreezeRequest{},
 	"KeyInfo": vault.KeyInfo{}, "Registered": vault.Entry{}, "OwnersAnswer": OwnersAnswer{}, "OwnerState": OwnerState{}, "DataSetState": DataSetState{},
 	"CheckpointAnswer": CheckpointAnswer{}, "ProofAnswer": ProofAnswer{}, "EntriesAnswer": EntriesAnswer{},
+	"TimeRequest": TimeRequest{}, "TimeAnswer": TimeAnswer{}, "BackupRequest": BackupRequest{}, "BackupMade": BackupMade{}, "Checkpoint": vault.Checkpoint{},
+	"RestoreState": RestoreState{}, "ConfirmRequest": ConfirmRequest{}, "ConfirmAnswer": ConfirmAnswer{},
+	"UnlockRequest": UnlockRequest{}, "UnlockAnswer": UnlockAnswer{}, "UnsealRequest": UnsealRequest{}, "UnsealAnswer": UnsealAnswer{},
+	"HandOverRequest": HandOverRequest{}, "HandOverAnswer": HandOverAnswer{}, "PendingAnswer": PendingAnswer{}, "PendingPolicy": PendingPolicy{},
+	"Delivery": protector.Delivery{}, "ShareSet": shares.Set{},
 	"Health": Health{}, "Problem": Problem{}, "ProblemError": ProblemError{}, "Check": attest.Check{},
 }
 
@@ -150,6 +157,9 @@ func TestOpenAPIRoutes(t *testing.T) {
 	}
 	want := map[string]bool{"GET /healthz": true, "GET /readyz": true}
 	for pattern := range (&Server{}).routes() {
+		want[pattern] = true
+	}
+	for pattern := range (&lockServer{}).routes() {
 		want[pattern] = true
 	}
 	for pattern := range want {
