@@ -145,8 +145,9 @@ func (k *killedTest) round(round int) {
 		wg.Go(func() {
 			k.until(ctx, func() error {
 				if !approved {
-					approved = true
-					return k.approve(ctx, s, owner, job)
+					err := k.approve(ctx, s, owner, job)
+					approved = err == nil
+					return err
 				}
 				return k.addVersion(ctx, s, owner)
 			})
