@@ -285,7 +285,8 @@ func (f *brokerServeFlags) sources() (*broker.Sources, error) {
 		intel = append(intel, sgx.NewDirectory(f.collateral, time.Now))
 		amd = append(amd, snp.Directory(f.collateral))
 	}
-	s.Intel, s.AMD = append(intel, sgx.NewCarried()), amd
+	intel = append(intel, sgx.NewCarried())
+	s.Intel, s.AMD = intel, amd
 	for _, path := range f.roots {
 		text, err := os.ReadFile(path)
 		if err != nil {

@@ -41,6 +41,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(admin.Close)
+	admin = f.watched(admin)
 	_, err = admin.Backup(t.Context(), &backup, []string{"age1nonsense"})
 	refusedFor(t, err, CodeMalformed, "recipient 1")
 	made, err := admin.Backup(t.Context(), &backup, to)

@@ -227,7 +227,7 @@ func (s *Server) collect(ctx context.Context, text string, change *policy.Change
 			}
 		}
 		said := change.Check(record.Signatures, froze)
-		a.Approved, a.Missing = said.Approved, said.Missing
+		a.Approved, a.Missing = listed(said.Approved), said.Missing
 		if !known {
 			if err := s.makeRoom(tx, change, said, record); err != nil {
 				return err

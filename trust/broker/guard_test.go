@@ -31,7 +31,7 @@ func TestMalformedLogged(t *testing.T) {
 	f := newFixture(t, setting{limits: Limits{Body: 1 << 10}})
 	for _, c := range []struct{ path, media, body, reason string }{
 		{PathNonce, "application/json", "", "it is empty"},
-		{PathNonce, "application/json", `{"key_hash":"","key_hash":""}`, "is there twice"},
+		{PathNonce, "application/json", `{"key_hash":"` + jobOf("a").String() + `","key_hash":""}`, "is there twice"},
 		{PathNonce, "application/json", `{"Key_Hash":""}`, "is not lower-case letters"},
 		{PathNonce, "application/json", strings.Repeat("[", 1000), "nested more than"},
 		{PathNonce, "text/plain", "{}", "wanted is application/json"},

@@ -202,7 +202,7 @@ func TestUnseal(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.Close)
-		return c
+		return f.watched(c)
 	}
 	got, answer, err := as(certificate).Unseal(t.Context(), "a", "wards", 1)
 	if err != nil || answer.Person != "carol" || got.Version != 1 {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -89,20 +90,8 @@ func (l *Lock) Serve(ctx context.Context, listener net.Listener) (*vault.Root, e
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		s.answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	api := http.NewServeMux()
-	api.HandleFunc("GET "+PathBroker, func(w http.ResponseWriter, _ *http.Request) { s.answer(w, http.StatusOK, &s.info) })
-	api.HandleFunc("POST "+PathAttest, s.handleAttestLocked)
-	api.HandleFunc("POST "+PathUnlock, s.handleUnlock)
-	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refused(w, r, "path", refuse(CodeLocked, "the broker waits for its owners to unlock it"))
-	})
-	mux.Handle("/", s.limited(api))
 	listener = &closing{Listener: listener, closed: s.closed}
-	go func() { served <- s.serve(serving, listener, s.TLS(), s.identified(mux, nil)) }()
+	go func() { served <- s.serve(serving, listener, s.TLS(), s.handler(s.allRoutes(), s.handleNotReady)) }()
 	select {
 	case <-s.done:
 	case err := <-served:
@@ -150,6 +139,33 @@ func (l *Lock) server() (*lockServer, error) {
 		Server: s, lock: l, done: make(chan struct{}), closed: make(chan struct{}),
 		info: Info{Broker: l.Broker, HPKE: s.hpke.PublicKey().Bytes(), TLSKey: s.tlsKey, Locked: true},
 	}, nil
+}
+
+// routes are what a locked broker serves.
+func (s *lockServer) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET " + PathBroker:  func(w http.ResponseWriter, _ *http.Request) { s.answer(w, http.StatusOK, &s.info) },
+		"POST " + PathAttest: s.handleAttestLocked,
+		"POST " + PathUnlock: s.handleUnlock,
+	}
+}
+
+const lockedReason = "the broker waits for its owners to unlock it"
+
+// allRoutes are those of a broker, of which it refuses what it does not serve yet.
+func (s *lockServer) allRoutes() map[string]http.HandlerFunc {
+	all := s.Server.routes()
+	for pattern := range all {
+		all[pattern] = func(w http.ResponseWriter, r *http.Request) {
+			s.refused(w, r, "path", refuse(CodeLocked, lockedReason))
+		}
+	}
+	maps.Copy(all, s.routes())
+	return all
+}
+
+func (s *lockServer) handleNotReady(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, http.StatusServiceUnavailable, &Health{Status: "not ready", Reason: lockedReason})
 }
 
 func (s *lockServer) handleAttestLocked(w http.ResponseWriter, r *http.Request) {

@@ -71,7 +71,7 @@ func (r *policyRecord) pending(old *policy.Policy, froze []policy.Name) (*Pendin
 	said := change.Check(r.Signatures, froze)
 	one := &PendingPolicy{
 		Hash: r.Hash, Version: r.Version, Text: r.Text, Statement: string(change.Statement()),
-		Approved: said.Approved, Missing: said.Missing,
+		Approved: listed(said.Approved), Missing: said.Missing,
 	}
 	if said.Complete() && !r.Complete.IsZero() {
 		one.Until = r.Complete.Add(change.Waits())

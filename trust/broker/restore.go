@@ -91,7 +91,7 @@ func (s *Server) handleRestoreState(w http.ResponseWriter, r *http.Request) {
 		}
 		a = &RestoreState{
 			Backup: state.Backup, Made: state.Made, Restored: state.Restored, Checkpoint: state.Checkpoint,
-			Owners: state.Owners, Waiting: state.Waiting(), Newest: state.Newest(), Session: s.session,
+			Owners: state.Owners, Waiting: listed(state.Waiting()), Newest: state.Newest(), Session: s.session,
 		}
 		return nil
 	})

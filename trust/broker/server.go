@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,17 +221,20 @@ func (s *Server) TLSKey() Digest { return s.tlsKey }
 
 // Handler is the API.
 func (s *Server) Handler() http.Handler {
+	return s.handler(s.routes(), s.handleReady)
+}
+
+func (s *Server) handler(routes map[string]http.HandlerFunc, ready http.HandlerFunc) http.Handler {
 	api := http.NewServeMux()
-	routes := s.routes()
 	for pattern, handle := range routes {
 		api.HandleFunc(pattern, handle)
 	}
-	api.HandleFunc("/", s.handleUnknown)
+	api.HandleFunc("/", s.unknown(routes))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		s.answer(w, http.StatusOK, &Health{Status: "ok"})
 	})
-	mux.HandleFunc("GET /readyz", s.handleReady)
+	mux.HandleFunc("GET /readyz", ready)
 	mux.Handle("/", s.limited(api))
 	return s.identified(mux, routes)
 }
@@ -276,15 +280,23 @@ func (s *Server) handleReady(w http.ResponseWriter, _ *http.Request) {
 	s.answer(w, http.StatusOK, &Health{Status: "ready"})
 }
 
-func (s *Server) handleUnknown(w http.ResponseWriter, r *http.Request) {
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		if s.routes()[method+" "+r.URL.Path] != nil {
-			w.Header().Set("Allow", method)
-			s.refused(w, r, "path", refuse(CodeMethod, "%.20q is not a method of %.100q: it is %s", r.Method, r.URL.Path, method))
+// unknown refuses what is none of the routes.
+func (s *Server) unknown(routes map[string]http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var methods []string
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if routes[method+" "+r.URL.Path] != nil {
+				methods = append(methods, method)
+			}
+		}
+		if len(methods) == 0 {
+			s.refused(w, r, "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.Path))
 			return
 		}
+		allow := strings.Join(methods, ", ")
+		w.Header().Set("Allow", allow)
+		s.refused(w, r, "path", refuse(CodeMethod, "%.20q is not a method of %.100q: it has %s", r.Method, r.URL.Path, allow))
 	}
-	s.refused(w, r, "path", refuse(CodeNotFound, "%.100q is no place of this API", r.URL.Path))
 }
 
 // placeOf is a request's place in the API, and "other" for all that are none.

@@ -123,6 +123,7 @@ func TestUnlockByOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	f.watched(b.client)
 	if b.Info.TLSKey == f.pin.TLSKey {
 		t.Error("a locked broker has its TLS key")
 	}

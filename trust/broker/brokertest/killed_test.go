@@ -51,6 +51,13 @@ func (a *acknowledged) enough() bool {
 	return a.counts["release"] > 0 && a.counts["run"] > 0 && a.counts["order"] > 0 && a.counts["policy"] > 0
 }
 
+// onlyRunsMiss says that the policy has changed and no run of a job was answered.
+func (a *acknowledged) onlyRunsMiss() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counts["policy"] > 0 && a.counts["run"] == 0
+}
+
 // killedTest is a world, and what its brokers acknowledged until they were killed.
 type killedTest struct {
 	t    *testing.T
@@ -145,18 +152,30 @@ func (k *killedTest) round(round int) {
 		wg.Go(func() {
 			k.until(ctx, func() error {
 				if !approved {
-					approved = true
-					return k.approve(ctx, s, owner, job)
+					err := k.approve(ctx, s, owner, job)
+					approved = err == nil
+					return err
 				}
 				return k.addVersion(ctx, s, owner)
 			})
 		})
 	}
-	wg.Go(func() { k.until(ctx, func() error { return k.changePolicy(ctx, s) }) })
+	wg.Go(func() {
+		k.until(ctx, func() error {
+			// A run that a change overtakes counts, and a job has few.
+			if round == 0 && k.acks.onlyRunsMiss() {
+				time.Sleep(5 * time.Millisecond)
+				return nil
+			}
+			return k.changePolicy(ctx, s)
+		})
+	})
 	// Once at least there is some of everything, however slow the machine is.
 	for begun := time.Now(); round == 0 && !k.acks.enough() && !k.t.Failed(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(begun) > 2*time.Minute {
-			k.t.Error("no answers to some kind of request")
+			k.acks.mu.Lock()
+			k.t.Errorf("no answers to some kind of request: %v", k.acks.counts)
+			k.acks.mu.Unlock()
 		}
 	}
 	time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)

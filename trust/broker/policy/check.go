@@ -431,6 +431,12 @@ func (s *SNP) Check(path document.Path, refuse refuse) {
 	if len(s.SigningKeys) == 0 {
 		refuse(path.Field("signing-keys"), "is empty, which no report satisfies")
 	}
+	switch vlek := slices.Contains(s.SigningKeys, VLEK); {
+	case vlek && len(s.CloudProviders) == 0:
+		refuse(path.Field("cloud-providers"), "is empty, which no VLEK satisfies; write whose it may be, as \"cloister attest show\" prints it")
+	case !vlek && len(s.CloudProviders) > 0:
+		refuse(path.Field("cloud-providers"), "says whose VLEK may sign, and signing-keys has no VLEK")
+	}
 	if len(s.Products) == 0 {
 		refuse(path.Field("products"), "is empty, which no processor satisfies")
 	}

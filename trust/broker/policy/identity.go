@@ -168,6 +168,11 @@ func (s *SNP) identity(c *attest.SNPClaims, l *checklist) bool {
 		"the guest policy is %#x, whose bit 18 allows a migration agent; one is named: %t", c.GuestPolicy, c.MigrationAgent)
 	l.check("signing key", slices.Contains(s.SigningKeys, SigningKey(c.SigningKey)),
 		"the report is signed by %s; accepted are %s", document.Quote(c.SigningKey), join(s.SigningKeys))
+	provider := c.CloudProvider == "" // a chip's own key is nobody's
+	if SigningKey(c.SigningKey) == VLEK {
+		provider = slices.Contains(s.CloudProviders, CloudProvider(c.CloudProvider))
+	}
+	l.check("cloud provider", provider, "the %s is of %s; accepted are %s", document.Quote(c.SigningKey), document.Quote(c.CloudProvider), join(s.CloudProviders))
 	l.check("vmpl", c.VMPL == 0, "is %d, wanted 0", c.VMPL)
 	checkBytes(l, "host data", s.HostData, c.HostData)
 	s.firmware(c, l)

@@ -208,12 +208,12 @@ func (p *Program) identities() []attest.Claims {
 		}
 		for _, m := range p.SNP.Measurements {
 			for product, least := range p.SNP.Products {
-				for _, signer := range p.SNP.SigningKeys {
+				for _, signer := range signers(p.SNP) {
 					all = append(all, attest.Claims{Platform: attest.SNP, SNP: &attest.SNPClaims{
 						Measurement: m[:], HostData: p.SNP.HostData[:], IDKeyDigest: id.Digest[:], AuthorKeyDigest: id.Author[:],
 						FamilyID: id.FamilyID[:], ImageID: id.ImageID[:], GuestSVN: id.MinGuestSVN, GuestPolicy: uint64(p.SNP.GuestPolicy),
 						ReportedTCB: packTCB(product, least.MinReportedTCB), CommittedTCB: packTCB(product, least.MinCommittedTCB), Product: string(product),
-						SigningKey: string(signer),
+						SigningKey: signer[0], CloudProvider: signer[1],
 					}})
 				}
 			}
@@ -221,6 +221,20 @@ func (p *Program) identities() []attest.Claims {
 	case p.InsecureNone != nil:
 		for _, b := range p.InsecureNone.Binaries {
 			all = append(all, attest.Claims{Platform: attest.InsecureNone, InsecureNone: &attest.InsecureNoneClaims{Binary: b[:]}})
+		}
+	}
+	return all
+}
+
+// signers are the kinds of keys that may sign, each with its cloud provider.
+func signers(p *SNP) (all [][2]string) {
+	for _, key := range p.SigningKeys {
+		if key == VCEK {
+			all = append(all, [2]string{string(key)})
+			continue
+		}
+		for _, provider := range p.CloudProviders {
+			all = append(all, [2]string{string(key), string(provider)})
 		}
 	}
 	return all

@@ -169,12 +169,13 @@ type TDXMeasurement struct {
 
 // SNP are the reference values of an SEV-SNP guest.
 type SNP struct {
-	Measurements []Bytes48               `json:"measurements" rule:"required" effect:"allow" doc:"The accepted launch measurements."`
-	IDKey        *SNPIDKey               `json:"id-key,omitzero" effect:"value" doc:"The ID block that the guest was launched with; none unless written."`
-	GuestPolicy  Bits                    `json:"guest-policy" rule:"required" effect:"value" doc:"The guest policy, every bit."`
-	HostData     Bytes32                 `json:"host-data,omitzero" effect:"value" doc:"HOST_DATA; zeros unless written."`
-	SigningKeys  []SigningKey            `json:"signing-keys,omitzero" default:"VCEK" effect:"allow" doc:"Which keys may sign the report: VCEK is the chip's own, VLEK one that AMD gave a cloud provider."`
-	Products     map[Product]*SNPProduct `json:"products" rule:"required" effect:"allow" doc:"The processors that are accepted, and how far their firmware must be."`
+	Measurements   []Bytes48               `json:"measurements" rule:"required" effect:"allow" doc:"The accepted launch measurements."`
+	IDKey          *SNPIDKey               `json:"id-key,omitzero" effect:"value" doc:"The ID block that the guest was launched with; none unless written."`
+	GuestPolicy    Bits                    `json:"guest-policy" rule:"required" effect:"value" doc:"The guest policy, every bit."`
+	HostData       Bytes32                 `json:"host-data,omitzero" effect:"value" doc:"HOST_DATA; zeros unless written."`
+	SigningKeys    []SigningKey            `json:"signing-keys,omitzero" default:"VCEK" effect:"allow" doc:"Which keys may sign the report: VCEK is the chip's own, VLEK one that AMD gave a cloud provider."`
+	CloudProviders []CloudProvider         `json:"cloud-providers,omitzero" effect:"allow" doc:"Whose VLEK may sign, as AMD names them; none unless written."`
+	Products       map[Product]*SNPProduct `json:"products" rule:"required" effect:"allow" doc:"The processors that are accepted, and how far their firmware must be."`
 }
 
 // SNPIDKey is who signed a guest's ID block.

@@ -131,7 +131,7 @@ func TestCanonicalFormIsFixed(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("the canonical form has changed (-want +got):\n%s", diff)
 	}
-	const hash = "sha256:a59203bcf00d3b7b09a265afda9ff149760bdb790de1432ebcc29f010a912342"
+	const hash = "sha256:21af2e6d16b92672f5b24f5fdfd84974ff80e624efafda0b191a8e4ee413cdae"
 	if got := full(t).Hash().String(); got != hash {
 		t.Errorf("hash is %s, want %s", got, hash)
 	}

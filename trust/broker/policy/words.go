@@ -204,6 +204,27 @@ func (CommandLine) Form() document.Form {
 	return document.Form{Name: "command line", Pattern: "^[ -~]{1,2048}$", Example: "console=ttyS0 ro"}
 }
 
+// CloudProvider is a cloud provider as AMD names it in a VLEK's certificate.
+type CloudProvider string
+
+// MarshalText implements encoding.TextMarshaler.
+func (c CloudProvider) MarshalText() ([]byte, error) { return []byte(c), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *CloudProvider) UnmarshalText(text []byte) error {
+	const most = 128
+	if len(text) == 0 || len(text) > most || bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return fmt.Errorf("%s is no cloud provider: its name has 1 to %d printable ASCII characters", document.Quote(shorten(string(text))), most)
+	}
+	*c = CloudProvider(text)
+	return nil
+}
+
+// Form implements document.Text.
+func (CloudProvider) Form() document.Form {
+	return document.Form{Name: "cloud provider", Pattern: "^[ -~]{1,128}$", Example: "Example Cloud"}
+}
+
 // WitnessKey is the key of a witness as C2SP tlog-cosignature has it, a vkey:
 // NAME+HASH+BASE64, of Ed25519 for timestamped cosignatures (type 4).
 type WitnessKey string
