@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"cloister/durable"
+	"cloister/engine/lightgbm"
 	"cloister/engine/parallel"
 )
 
@@ -31,7 +32,8 @@ type app struct {
 	binaries []binaryFile    // written by save_binary
 
 	limits  memoryLimits
-	reserve int64 // memory that the training will take later, in bytes
+	reserve int64           // memory that the training will take later, in bytes
+	refits  *lightgbm.Model // of task=refit
 
 	grace atomic.Int64 // how much longer than others the command may take to end, a time.Duration
 
