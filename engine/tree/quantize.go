@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/bits"
 
-	"cloister/engine/internal/prefetch"
 	"cloister/engine/parallel"
 	"cloister/engine/random"
 )
@@ -145,24 +144,15 @@ func powerScale(sum float64) float64 {
 
 // sum returns the fixed-point sums over the listed rows.
 func (x exact) sum(g *Gradients, rows []uint32) (grad, hess int64) {
-	for len(rows) > 0 {
-		part := rows[:min(len(rows), mostRows)]
-		rows = rows[len(part):]
-		next := rows[:min(len(rows), mostRows)]
-		prefetch.Rows(g.Grad, 1, next)
-		if !g.ConstantHessian {
-			prefetch.Rows(g.Hess, 1, next)
-		}
-		for _, r := range part {
+	if g.ConstantHessian {
+		for _, r := range rows {
 			grad += int64(float64(g.Grad[r]) * x.grad)
 		}
-		if g.ConstantHessian {
-			hess += int64(len(part)) * int64(float64(g.Hess[0])*x.hess)
-			continue
-		}
-		for _, r := range part {
-			hess += int64(float64(g.Hess[r]) * x.hess)
-		}
+		return grad, int64(len(rows)) * int64(float64(g.Hess[0])*x.hess)
+	}
+	for _, r := range rows {
+		grad += int64(float64(g.Grad[r]) * x.grad)
+		hess += int64(float64(g.Hess[r]) * x.hess)
 	}
 	return grad, hess
 }
