@@ -92,7 +92,7 @@ func (f *fixture) reasons() string {
 // TestSlow opens connections and does not go on.
 func TestSlow(t *testing.T) {
 	t.Parallel()
-	short := 400 * time.Millisecond
+	short := time.Second
 	f := newFixture(t, setting{limits: Limits{Header: short, Read: short, Idle: short}})
 	raw := func() net.Conn {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.addr)

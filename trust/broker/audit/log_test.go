@@ -157,7 +157,7 @@ func TestWait(t *testing.T) {
 	l, st, q := newLog(t, Options{})
 	q.fail(errors.New("nobody answers"))
 	index := add(t, st, l, "x")
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if w, err := l.Wait(ctx, index); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "nobody answers") {
 		t.Errorf("got %v, %v", w, err)
