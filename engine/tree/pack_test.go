@@ -17,8 +17,8 @@ func TestBitsOfPacking(t *testing.T) {
 	grad, hess := make([]float32, rows), make([]float32, rows)
 	r := random.New(1)
 	for i := range grad {
-		grad[i] = float32(math.Ldexp(r.Float64()-0.5, int(r.IntN(60))-40))
-		hess[i] = float32(math.Ldexp(r.Float64(), int(r.IntN(40))-30))
+		grad[i] = float32(math.Ldexp(r.Float64()-0.5, r.IntN(60)-40))
+		hess[i] = float32(math.Ldexp(r.Float64(), r.IntN(40)-30))
 	}
 	copy(grad, []float32{0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32, -1, 1, 1 << 20, -1 << 20, 0.5})
 	hess[3] = -hess[3]
