@@ -176,7 +176,8 @@ func (f fuzzer) run(t target, limit string) error {
 		"-fuzztime", limit, "-fuzzminimizetime", "20x", "-timeout", "0", t.pkg)
 	cmd.Dir = f.dir
 	output, err := cmd.CombinedOutput()
-	if err == nil || onlyLate(output) {
+	// A count of inputs has no end of time that excuses a run that fell short.
+	if err == nil || f.runs == 0 && onlyLate(output) {
 		return nil
 	}
 	fmt.Fprintf(f.out, "%s\n", output)
