@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"cloister/durable"
+	"cloister/engine/lightgbm"
 	"cloister/engine/parallel"
 	"cloister/trust/broker/vault/protector"
 )
@@ -32,7 +33,8 @@ type app struct {
 	binaries []binaryFile    // written by save_binary
 
 	limits  memoryLimits
-	reserve int64 // memory that the training will take later, in bytes
+	reserve int64           // memory that the training will take later, in bytes
+	refits  *lightgbm.Model // of task=refit
 
 	system      func(keys string) evidenceMaker // where the program runs
 	sealingKeys string                          // the directory of an enclave's sealing keys

@@ -177,6 +177,10 @@ func (a *app) admission(cfg *lightgbm.Config, name string, valid bool) func(data
 		case valid:
 			a.reserve += gbdt.ValidationMemory(cfg, n.Data)
 			about = fmt.Sprintf("%s: training and validating on %d rows × %d features more", name, n.Rows, n.Features)
+		case a.refits != nil:
+			about = fmt.Sprintf("refitting to %d rows × %d features", n.Rows, n.Features)
+			// The bins are given up before the leaves are looked up.
+			a.reserve = max(0, gbdt.RefitMemory(a.refits, n.Rows)-need)
 		case cfg.Task == "train":
 			a.reserve = gbdt.TrainingMemory(cfg, n.Data, threadsOf(cfg))
 		}
@@ -201,8 +205,11 @@ func (a *app) admission(cfg *lightgbm.Config, name string, valid bool) func(data
 			return nil
 		}
 		hint := "give it more memory, or take fewer rows or features, a smaller max_bin or num_leaves; memory_check=warn goes on regardless"
-		if n.Data == nil {
+		switch {
+		case n.Data == nil:
 			hint = "give it more memory, or choose a smaller bin_construct_sample_cnt; memory_check=warn goes on regardless"
+		case a.refits != nil:
+			hint = "give it more memory, or take fewer rows or a model of fewer trees; memory_check=warn goes on regardless"
 		}
 		return inputError(hint, "%s", problem)
 	}

@@ -103,6 +103,52 @@ func TestCollectEarlier(t *testing.T) {
 	}
 }
 
+// TestMemoryCheckOfRefit refits where there is too little memory for the leaves
+// of every row in every tree.
+func TestMemoryCheckOfRefit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var small, large strings.Builder
+	for i := range 40_100 {
+		to := &large
+		if i < 100 {
+			to = &small
+		}
+		fmt.Fprintf(to, "%d,%d,%d\n", i%2, i%89, i*31%97)
+	}
+	for name, text := range map[string]string{"small.csv": small.String(), "large.csv": large.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(limit int64, args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		a := newApp(strings.NewReader(""), &out, &errs)
+		a.limits = fakeLimits(limit, nil)
+		common := []string{"train", "objective=binary", "num_threads=1", "min_data_in_leaf=5", "bin_construct_sample_cnt=1000"}
+		code := a.run(context.Background(), append(common, args...))
+		return code, strings.ReplaceAll(errs.String(), dir+"/", "")
+	}
+	old, refitted := filepath.Join(dir, "old.txt"), filepath.Join(dir, "new.txt")
+	if code, text := run(1<<30, "data="+dir+"/small.csv", "num_iterations=1000", "output_model="+old); code != ExitDone {
+		t.Fatalf("code %d\n%s", code, text)
+	}
+	args := []string{"task=refit", "data=" + dir + "/large.csv", "input_model=" + old, "output_model=" + refitted}
+	code, text := run(40<<20, args...)
+	for _, want := range []string{
+		"cloister: error: refitting to 40000 rows × 2 features needs about 5",
+		" MB more memory, but 41.9 MB are available (GOMEMLIMIT)\n",
+		"hint: give it more memory, or take fewer rows or a model of fewer trees; memory_check=warn goes on regardless\n",
+	} {
+		if code != ExitInput || !strings.Contains(text, want) {
+			t.Errorf("code %d, want %d; want %q in\n%s", code, ExitInput, want, text)
+		}
+	}
+	if code, text := run(1<<30, args...); code != ExitDone {
+		t.Errorf("code %d where there is enough memory\n%s", code, text)
+	}
+}
+
 // TestMemoryCheck trains where there is too little memory, as far as anyone
 // knows.
 func TestMemoryCheck(t *testing.T) {

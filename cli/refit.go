@@ -51,11 +51,12 @@ func (a *app) refit(ctx context.Context, cfg *lightgbm.Config) error {
 	if err := gbdt.CheckRefit(cfg, model); err != nil {
 		return err
 	}
+	a.refits = model
 	rows, err := a.loadRows(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	leaves, err := a.leavesOf(ctx, cfg, model)
+	leaves, err := a.leavesOf(ctx, cfg, model, len(rows.Label))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (a *app) loadRows(ctx context.Context, cfg *lightgbm.Config) (*dataset.Meta
 
 // leavesOf finds the leaves that the rows of data fall into, and the values that
 // linear trees need.
-func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgbm.Model) (*gbdt.Leaves, error) {
+func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgbm.Model, rows int) (*gbdt.Leaves, error) {
 	opt, err := readOptions(cfg)
 	if err != nil {
 		return nil, err
@@ -108,6 +109,7 @@ func (a *app) leavesOf(ctx context.Context, cfg *lightgbm.Config, model *lightgb
 		return nil, err
 	}
 	leaves := gbdt.NewLeaves(model)
+	leaves.Grow(rows)
 	s := leafScorer(p, leaves.Features())
 	trees := p.Trees()
 	err = eachScored(ctx, a.sources(cfg.Data), opt, model, s, func(lines []float64) []placedRows {

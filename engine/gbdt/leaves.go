@@ -55,6 +55,16 @@ func NewLeaves(m *lightgbm.Model) *Leaves {
 	return l
 }
 
+// Grow makes room for that many more rows, so that no memory is taken beyond what
+// they need.
+func (l *Leaves) Grow(rows int) {
+	for i := range l.of {
+		c := &l.of[i]
+		c.bytes = slices.Grow(c.bytes, rows*c.width)
+	}
+	l.raw.Values = slices.Grow(l.raw.Values, rows*l.raw.Width)
+}
+
 // Features are the features whose values AppendValues needs: those of the
 // linear models in leaves, ascending.
 func (l *Leaves) Features() []int { return slices.Clone(l.features) }

@@ -51,6 +51,24 @@ func TrainingMemory(cfg *lightgbm.Config, train *dataset.Dataset, threads int) i
 	return rows*perRow + kept*histogram + scratch + trees
 }
 
+// RefitMemory is about the memory, in bytes, that a refit of the model to that
+// many rows takes besides what is known of the rows: their Leaves, what Refit
+// holds, and the new model.
+func RefitMemory(m *lightgbm.Model, rows int) int64 {
+	l := NewLeaves(m)
+	perRow := int64(max(1, m.TreesPerIteration))*(8+4+4+4) + // scores, gradients, hessians, leaves
+		4*int64(l.raw.Width)
+	trees := int64(0)
+	for i, t := range m.Trees {
+		perRow += int64(l.of[i].width)
+		trees += 100 * int64(t.NumLeaves)
+		for _, features := range t.LeafFeatures {
+			trees += 16 * int64(len(features))
+		}
+	}
+	return perRow*int64(rows) + trees
+}
+
 // ValidationMemory is TrainingMemory for what a validation set adds.
 func ValidationMemory(cfg *lightgbm.Config, valid *dataset.Dataset) int64 {
 	// Scores, and room for a metric that sorts the rows.

@@ -18,11 +18,19 @@ import (
 // leavesOf finds the leaves of a matrix's rows.
 func leavesOf(t *testing.T, m *lightgbm.Model, data dataset.Matrix) *gbdt.Leaves {
 	t.Helper()
+	leaves := gbdt.NewLeaves(m)
+	appendLeaves(t, leaves, m, data)
+	return leaves
+}
+
+// appendLeaves adds a matrix's rows to leaves.
+func appendLeaves(t *testing.T, leaves *gbdt.Leaves, m *lightgbm.Model, data dataset.Matrix) {
+	t.Helper()
 	p, err := m.Predictor(0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaves, row := gbdt.NewLeaves(m), make([]int32, p.Trees())
+	row := make([]int32, p.Trees())
 	features := leaves.Features()
 	for i := range data.Rows {
 		all := data.Values[i*data.Features : (i+1)*data.Features]
@@ -37,7 +45,6 @@ func leavesOf(t *testing.T, m *lightgbm.Model, data dataset.Matrix) *gbdt.Leaves
 			t.Fatal(err)
 		}
 	}
-	return leaves
 }
 
 // TestReproducibleRefits holds the bytes of refitted models on every

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"cloister/engine/dataset"
-	"cloister/engine/internal/prefetch"
 )
 
 // Grown is a tree fresh from a Grower, with the rows of each leaf and the
@@ -130,14 +129,7 @@ type sums struct {
 }
 
 func (t *Grown) sum(grad *Gradients) {
-	g := t.grower
-	leaves := make([]sums, len(t.leaves))
-	t.EachLeaf(func(i int) {
-		rows := t.Rows(i)
-		s := sums{count: len(rows)}
-		s.grad, s.hess = g.fix.exact.sum(grad, rows)
-		leaves[i] = s
-	})
+	leaves := t.leafSums(grad)
 	inner := make([]sums, len(t.nodes))
 	at := func(child int32) sums {
 		if child < 0 {
@@ -210,23 +202,6 @@ func (t *Grown) value(s sums, at *standing, parent *float64) float64 {
 // very values.
 func (o *Options) fixedValues() bool {
 	return o.Quantize != nil || o.Monotone != nil && o.MonotoneMethod != MonotoneBasic
-}
-
-// AddLeafScores adds the tree's values to the scores of the rows that it was
-// grown from.
-func (t *Grown) AddLeafScores(scores []float64) {
-	t.EachLeaf(func(leaf int) {
-		value := t.Tree.LeafValue[leaf]
-		rows := t.Rows(leaf)
-		for len(rows) > 0 {
-			part := rows[:min(len(rows), mostRows)]
-			rows = rows[len(part):]
-			prefetch.Rows(scores, 1, rows[:min(len(rows), mostRows)])
-			for _, r := range part {
-				scores[r] += value
-			}
-		}
-	})
 }
 
 // AddScores adds the tree's values to the scores of rows of a data set that

@@ -11,8 +11,9 @@ import (
 // column after column at dataset.Column.Offset.
 //
 // The sums are built from rows in steps that keep what is worked on in the
-// first-level cache. The words of a stretch of rows are copied together, block
-// by block, while the memory of the next stretch is on its way. Each block adds
+// first-level cache. The words of a stretch of rows that lie apart are copied
+// together, block by block, while the memory of the next stretch is on its way;
+// those of consecutive rows are read where they are. Each block adds
 // into a fixed layout of eight lanes of 256 bins (16 KiB), in which the bin's
 // place is a constant plus a byte, so that the compiler drops every bounds
 // check; the lanes then go to the flat histogram.
@@ -89,9 +90,7 @@ func (b *builder) clear(hist []int64, use *usage) {
 func (b *builder) addRange(w *worker, hist []int64, lo, hi int, packed []int64, use *usage) {
 	for at := lo; at < hi; at += b.stretch {
 		end := min(hi, at+b.stretch)
-		values := packed[at:end]
-		b.gatherRange(w, at, end)
-		b.addWords(w, hist, values, use)
+		b.addBlocks(w, hist, packed[at:end], b.data.Words[at*b.stride:end*b.stride], 1, b.stride, use)
 	}
 	if use.sparse {
 		b.addSparseRange(hist, lo, hi, packed)
@@ -112,7 +111,7 @@ func (b *builder) addList(w *worker, hist []int64, rows []uint32, packed []int64
 		values := w.values[:len(part)]
 		b.gather(w, part)
 		b.prefetch(next, packed, use)
-		b.addWords(w, hist, values, use)
+		b.addBlocks(w, hist, values, w.words, b.stretch, 1, use)
 		if use.sparse {
 			b.addSparseList(hist, part, values, w)
 		}
@@ -128,33 +127,20 @@ func (b *builder) prefetch(rows []uint32, packed []int64, use *usage) {
 	prefetch.Rows(b.data.Words, b.stride, rows)
 }
 
-// addWords adds a stretch of rows whose words were gathered.
-func (b *builder) addWords(w *worker, hist, values []int64, use *usage) {
+// addBlocks adds a stretch of rows. The words of a block are stride words apart,
+// the blocks' first words next words.
+func (b *builder) addBlocks(w *worker, hist, values []int64, words []uint64, next, stride int, use *usage) {
 	for i := range b.data.Blocks {
 		if !use.block[i] {
 			continue
 		}
-		words := w.words[i*b.stretch:][:len(values)]
 		switch block := &b.data.Blocks[i]; {
 		case block.Bits != 8:
-			b.add16(hist, i, words, values)
+			b.add16(hist, i, words[i*next:], stride, values)
 		case len(block.Columns) <= 4:
-			add4(&w.lanes[b.lane[i]], words, values)
+			add4(&w.lanes[b.lane[i]], words[i*next:], stride, values)
 		default:
-			add8(&w.lanes[b.lane[i]], words, values)
-		}
-	}
-}
-
-// gatherRange is gather for consecutive rows.
-func (b *builder) gatherRange(w *worker, lo, hi int) {
-	words := b.data.Words[lo*b.stride : hi*b.stride]
-	for k := range b.stride {
-		to := w.words[k*b.stretch:][:hi-lo]
-		at := k
-		for i := range to {
-			to[i] = words[at]
-			at += b.stride
+			add8(&w.lanes[b.lane[i]], words[i*next:], stride, values)
 		}
 	}
 }
@@ -178,10 +164,11 @@ func (b *builder) gather(w *worker, rows []uint32) {
 }
 
 // add8 adds rows to the eight lanes of a block.
-func add8(h *laneSums, words []uint64, packed []int64) {
-	words = words[:len(packed)]
-	for i, v := range packed {
-		w := words[i]
+func add8(h *laneSums, words []uint64, stride int, packed []int64) {
+	at := 0
+	for _, v := range packed {
+		w := words[at]
+		at += stride
 		h[0*laneBins+int(uint8(w))] += v
 		h[1*laneBins+int(uint8(w>>8))] += v
 		h[2*laneBins+int(uint8(w>>16))] += v
@@ -194,10 +181,11 @@ func add8(h *laneSums, words []uint64, packed []int64) {
 }
 
 // add4 is add8 for a block of at most four columns.
-func add4(h *laneSums, words []uint64, packed []int64) {
-	words = words[:len(packed)]
-	for i, v := range packed {
-		w := words[i]
+func add4(h *laneSums, words []uint64, stride int, packed []int64) {
+	at := 0
+	for _, v := range packed {
+		w := words[at]
+		at += stride
 		h[0*laneBins+int(uint8(w))] += v
 		h[1*laneBins+int(uint8(w>>8))] += v
 		h[2*laneBins+int(uint8(w>>16))] += v
@@ -227,12 +215,12 @@ func (b *builder) flush(h *laneSums, block int, hist []int64) {
 	}
 }
 
-func (b *builder) add16(hist []int64, block int, words []uint64, packed []int64) {
+func (b *builder) add16(hist []int64, block int, words []uint64, stride int, packed []int64) {
 	for lane, c := range b.data.Blocks[block].Columns {
 		out := hist[b.data.Columns[c].Offset:]
 		shift := uint(16 * lane)
 		for i, v := range packed {
-			out[uint16(words[i]>>shift)] += v
+			out[uint16(words[i*stride]>>shift)] += v
 		}
 	}
 }

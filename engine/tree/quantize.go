@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/bits"
 
-	"cloister/engine/internal/prefetch"
 	"cloister/engine/parallel"
 	"cloister/engine/random"
 )
@@ -102,28 +101,15 @@ func quantize(pool *parallel.Pool, g *Gradients, packed []int64) (fixed, error) 
 		clear(packed)
 		return f, nil
 	}
-	key := random.Hash(g.Key)
+	p := packing{gradInv: gradInv, hessInv: hessInv, key: random.Hash(g.Key), bits: uint64(f.hessBits)}
 	pool.Chunks(n, sumChunk, func(_, lo, hi int) {
-		if g.ConstantHessian {
-			for i, v := range g.Grad[lo:hi] {
-				packed[lo+i] = round(v, gradInv, key)<<f.hessBits + 1
-			}
-			return
+		hess := []float32(nil)
+		if !g.ConstantHessian {
+			hess = g.Hess[lo:hi]
 		}
-		for i, v := range g.Grad[lo:hi] {
-			h := round(g.Hess[lo+i], hessInv, key)
-			packed[lo+i] = round(v, gradInv, key)<<f.hessBits + max(h, 0)
-		}
+		p.pack(g.Grad[lo:hi], hess, packed[lo:hi])
 	})
 	return f, nil
-}
-
-// round turns v × scale into an integer. The draw depends on the value, not on
-// the row: rows with the same gradient get the same integer, so that splits
-// that are equally good stay so, and the first column wins as in LightGBM.
-func round(v float32, scale float64, key uint64) int64 {
-	u := random.Float64(random.Extend(key, uint64(math.Float32bits(v))))
-	return int64(math.Floor(float64(float64(v)*scale) + u))
 }
 
 // exact holds sums at a precision beyond float64's, for leaf values: fixed
@@ -145,24 +131,15 @@ func powerScale(sum float64) float64 {
 
 // sum returns the fixed-point sums over the listed rows.
 func (x exact) sum(g *Gradients, rows []uint32) (grad, hess int64) {
-	for len(rows) > 0 {
-		part := rows[:min(len(rows), mostRows)]
-		rows = rows[len(part):]
-		next := rows[:min(len(rows), mostRows)]
-		prefetch.Rows(g.Grad, 1, next)
-		if !g.ConstantHessian {
-			prefetch.Rows(g.Hess, 1, next)
-		}
-		for _, r := range part {
+	if g.ConstantHessian {
+		for _, r := range rows {
 			grad += int64(float64(g.Grad[r]) * x.grad)
 		}
-		if g.ConstantHessian {
-			hess += int64(len(part)) * int64(float64(g.Hess[0])*x.hess)
-			continue
-		}
-		for _, r := range part {
-			hess += int64(float64(g.Hess[r]) * x.hess)
-		}
+		return grad, int64(len(rows)) * int64(float64(g.Hess[0])*x.hess)
+	}
+	for _, r := range rows {
+		grad += int64(float64(g.Grad[r]) * x.grad)
+		hess += int64(float64(g.Hess[r]) * x.hess)
 	}
 	return grad, hess
 }

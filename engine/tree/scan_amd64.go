@@ -2,7 +2,7 @@ package tree
 
 import "golang.org/x/sys/cpu"
 
-// scanFast says that this processor has what scanGroups needs.
+// scanFast says that this processor has what scanGroups and packGroups need.
 var scanFast = cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL
 
 // scanGroups passes over groups of eight bins, the first at h and each step

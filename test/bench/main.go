@@ -5,7 +5,8 @@
 //	go run ./test/bench -python .venv/bin/python -cloister bin/cloister -only dense
 //
 // With -curves it measures tables of growing size instead, and plots them; with
-// -starts, processes that predict one row.
+// -starts, processes that predict one row; with -profile it shows what part of
+// the time each phase of the work takes.
 //
 // LightGBM runs as a library in Python; the start of Python is not counted. The
 // result is written to standard output and, with -write, into the blocks of a
@@ -50,6 +51,7 @@ type options struct {
 	threads        []int
 	write          string
 	curves, starts bool
+	profile        bool
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -65,6 +67,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.Float64Var(&o.scale, "scale", 1, "part of the rows to use, to try the program")
 	flags.BoolVar(&o.curves, "curves", false, "measure tables of growing size instead of the sets; with the last of -threads")
 	flags.BoolVar(&o.starts, "starts", false, "measure processes that predict one row instead of the sets")
+	flags.BoolVar(&o.profile, "profile", false, "show where Cloister's time goes instead of measuring it beside LightGBM's")
 	flags.StringVar(&o.write, "write", "", "Markdown `file` whose blocks \"bench NAME\" get the results")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -77,6 +80,12 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	}
 	if o.curves && o.starts || (o.curves || o.starts) && *only != "" {
 		return nil, errors.New("-curves, -starts and -only exclude each other")
+	}
+	if o.profile && (o.curves || o.starts) {
+		return nil, errors.New("-profile, -curves and -starts exclude each other")
+	}
+	if o.profile && o.write != "" && *only != "" {
+		return nil, errors.New("-write keeps profiles of all sets only: leave -only out")
 	}
 	if o.write != "" && o.scale != 1 {
 		return nil, errors.New("-write keeps results of whole tables only: leave -scale out")
@@ -127,6 +136,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runCurves(ctx, o, m, stdout, stderr)
 	case o.starts:
 		return runStarts(ctx, o, m, stdout, stderr)
+	case o.profile:
+		return runProfiles(ctx, o, m, stdout, stderr)
 	}
 	return runSets(ctx, o, m, stdout, stderr)
 }
@@ -136,6 +147,7 @@ const (
 	summaryBlock = "summary"
 	curvesBlock  = "curves"
 	startBlock   = "start"
+	profileBlock = "profile"
 )
 
 // whole says that all sets are measured.
@@ -148,6 +160,8 @@ func (o *options) blocks() []string {
 		return []string{curvesBlock}
 	case o.starts:
 		return []string{startBlock}
+	case o.profile:
+		return []string{profileBlock}
 	}
 	var names []string
 	for _, s := range o.sets {
