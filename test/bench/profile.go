@@ -19,6 +19,7 @@ import (
 	"cloister/engine/gbdt"
 	"cloister/engine/lightgbm"
 	"cloister/engine/tree"
+	"cloister/test/bench/page"
 	"cloister/test/peers/peer"
 )
 
@@ -176,7 +177,7 @@ func workOf(d *dataset.Dataset, trees []*tree.Tree) work {
 
 // runProfiles prints where the time goes, in this process: it trains and
 // predicts with the packages that the program is made of.
-func runProfiles(ctx context.Context, o *options, m *machine, stdout, progress io.Writer) error {
+func runProfiles(ctx context.Context, o *options, m *page.Machine, stdout, progress io.Writer) error {
 	head := fmt.Sprintf("%s. Parts of the processors' time, by a profile of at least %s each.\n", m, leastProfile)
 	var load, train, predict strings.Builder
 	heading(&load, loadPhases, "load, s")
@@ -192,7 +193,7 @@ func runProfiles(ctx context.Context, o *options, m *machine, stdout, progress i
 			if err := r.all(); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			fmt.Fprintf(progress, "%s, %s: profiled\n", s.name, counted(n, "thread"))
+			fmt.Fprintf(progress, "%s, %s: profiled\n", s.name, page.Counted(n, "thread"))
 			r.loaded.row(&load, s.name, n)
 			hist := r.trained.busy * r.trained.share[0] * 1e9
 			r.trained.row(&train, s.name, n, fmt.Sprintf("%.2f", hist/float64(r.work.visits)), fmt.Sprintf("%.2f", hist/float64(r.work.updates)))
@@ -204,7 +205,7 @@ func runProfiles(ctx context.Context, o *options, m *machine, stdout, progress i
 	if o.write == "" {
 		return nil
 	}
-	return writeBlock(o.write, profileBlock, text)
+	return page.WriteBlock(o.write, profileBlock, text)
 }
 
 func heading(to *strings.Builder, phases []phase, seconds string, more ...string) {
