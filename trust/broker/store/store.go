@@ -76,6 +76,8 @@ var (
 	ErrReadOnly = errors.New("the store was opened for reading alone")
 	// ErrTooLarge says that a key, a value or a transaction is over its limit.
 	ErrTooLarge = errors.New("too large for the store")
+	// ErrOlder says that a store has the format of an older version.
+	ErrOlder = errors.New("an older version wrote the store, in a format that this one does not read: begin a new store, or restore a backup of this version")
 	// ErrSealed says that a sealed store was opened without its key.
 	ErrSealed = errors.New("the store is sealed and no key was given")
 )
@@ -111,12 +113,18 @@ type Options struct {
 	// replaced by a snapshot, if they are also larger than the last snapshot.
 	// Zero means 16 MiB.
 	CompactAt int64
+	// SegmentAt is the size in bytes of a log's entries in memory above which
+	// they are written into a segment. Zero means 1 MiB.
+	SegmentAt int64
 	// Logger is told of compactions and of what was cut off; nil is silent.
 	Logger *slog.Logger
 }
 
 // DefaultCompactAt is the value of Options.CompactAt that zero stands for.
 const DefaultCompactAt = 16 << 20
+
+// DefaultSegmentAt is the value of Options.SegmentAt that zero stands for.
+const DefaultSegmentAt = 1 << 20
 
 // Store is an open store. It is safe for concurrent use.
 type Store struct {
@@ -141,6 +149,8 @@ type Store struct {
 	stop      chan struct{}
 	committer sync.WaitGroup
 
+	recent recentFrames
+
 	journal journal // the committer's alone once the store is open
 	stats   counters
 }
@@ -153,6 +163,9 @@ func Open(dir string, opts Options) (*Store, error) {
 func open(dir string, opts Options, files fileSystem) (*Store, error) {
 	if opts.CompactAt == 0 {
 		opts.CompactAt = DefaultCompactAt
+	}
+	if opts.SegmentAt == 0 {
+		opts.SegmentAt = DefaultSegmentAt
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -252,7 +265,7 @@ func (s *Store) run(fn func(*Tx) error) (*batch, error) {
 	case s.fatal != nil:
 		return nil, s.fatal
 	}
-	tx := &Tx{state: s.working, batch: &batch{done: make(chan struct{})}}
+	tx := &Tx{s: s, state: s.working, batch: &batch{done: make(chan struct{})}}
 	kept := false
 	defer func() {
 		if !kept {
@@ -274,7 +287,7 @@ func (s *Store) run(fn func(*Tx) error) (*batch, error) {
 // View runs fn on a constant view of what is on disk. Any number run at the
 // same time, beside transactions.
 func (s *Store) View(fn func(*Tx) error) error {
-	return fn(&Tx{state: s.durable.Load()})
+	return fn(&Tx{s: s, state: s.durable.Load()})
 }
 
 // Compact writes a snapshot of what is on disk and removes the journals that it
