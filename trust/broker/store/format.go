@@ -33,9 +33,9 @@ const (
 	payloadEntries       = 5 // entries of a log, in a segment
 	payloadIndex         = 6 // a segment's last frame: where its entries are
 
-	opBucket = 1 // name: the changes that follow are in this bucket
-	opPut    = 2 // key, value
-	opDelete = 3 // key
+	opBucket  = 1 // name: the changes that follow are in this bucket
+	opPut     = 2 // key, value
+	opDelete  = 3 // key
 	opLog     = 4 // name: the entries that follow are of this log
 	opAppend  = 5 // entry
 	opSegment = 6 // a segment that has the log's next entries

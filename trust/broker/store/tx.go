@@ -23,7 +23,7 @@ type Tx struct {
 	undo  []change
 	last  string // the bucket or log that the encoded changes are in
 	op    byte   // opBucket or opLog; zero before the first
-	err   error // the first failure; the transaction is lost
+	err   error  // the first failure; the transaction is lost
 }
 
 // change is what was there before.
