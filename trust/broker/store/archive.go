@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 )
 
 // archiving is what the committer knows of the segment that is being written.
@@ -77,6 +78,11 @@ func (c *committer) archived(err error) {
 func (s *Store) checkSegments(st *state) error {
 	for _, l := range st.logs {
 		for i := range l.segments {
+			// One that is missing may have been removed by who opened the store
+			// while this reader read it: replay tries again.
+			if _, err := os.Lstat(s.segmentPath(l.segments[i].segmentID)); err != nil {
+				return err
+			}
 			o, err := s.openSegment(&l.segments[i])
 			if err != nil {
 				return err

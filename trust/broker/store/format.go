@@ -106,10 +106,6 @@ func appendBytes[T string | []byte](dst []byte, b T) []byte {
 	return append(dst, b...)
 }
 
-func appendBucket(dst []byte, name string) []byte {
-	return appendBytes(append(dst, opBucket), name)
-}
-
 func appendPut(dst []byte, key string, value []byte) []byte {
 	return appendBytes(appendBytes(append(dst, opPut), key), value)
 }

@@ -1,9 +1,11 @@
 // Package store is the broker's embedded database: buckets of ordered keys,
 // changed in transactions, each of which is on disk before it is answered.
 //
-// All that is stored is also held in memory, as is right for 10⁵ to 10⁶ small
-// records: reading costs no system call, and starting means reading one
-// snapshot and the journals after it once, from front to back.
+// Buckets are also held in memory, as is right for 10⁵ to 10⁶ small records:
+// reading costs no system call, and starting means reading one snapshot and the
+// journals after it once, from front to back. Beside them there are logs, whose
+// entries are numbered, only ever appended and kept for ever: of them memory has
+// the last, and the others are read from disk.
 //
 // # Why not an existing database
 //
@@ -22,6 +24,18 @@
 // appended. A snapshot-g holds all that the generations before g had
 // accepted; it is written beside, synced and renamed, and then the files
 // before g are removed. docs/reference/audit-log.md gives every byte.
+//
+// Entries of a log are in a journal at first. When there are many in memory they
+// are written into a new file, a segment, beside what goes on; once that is
+// synced, a transaction like any other names it, with its length and its random
+// salt, and memory lets go of them. So each entry is written twice, whatever the
+// length of the log (and those in memory once more in each snapshot), and what
+// holds for transactions holds for segments: a kill before the transaction leaves
+// a file that nothing names, which the next opener removes, and the transaction
+// of a fenced process does not count. A named segment is never changed nor
+// removed, so that views and readers need not be told of anything. Opening checks
+// length and header of each segment; its records are checked when they are read
+// (Check reads all).
 //
 // Transactions that run at the same time share one write and one sync. A batch
 // that a kill tore at the end of the newest journal is cut off: it was never
