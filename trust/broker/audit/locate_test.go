@@ -167,7 +167,7 @@ func TestReadStored(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check := func() error {
+	check := func(st *store.Store) error {
 		return ReadStored(st, func(s *Stored) error {
 			c, _, err := OpenCheckpoint(s.Checkpoint, verifier)
 			if err != nil {
@@ -185,26 +185,21 @@ func TestReadStored(t *testing.T) {
 			return err
 		})
 	}
-	if err := check(); err != nil {
+	if err := check(st); err != nil {
 		t.Fatal(err)
-	}
-	change := func(edit func([]byte) []byte) {
-		t.Helper()
-		err := st.Update(t.Context(), func(tx *store.Tx) error {
-			value, _ := tx.Get(bucketEntries, entryKey(2))
-			return tx.Put(bucketEntries, entryKey(2), edit(bytes.Clone(value)))
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	for _, edit := range []func([]byte) []byte{
 		func(b []byte) []byte { return bytes.Replace(b, []byte("granted"), []byte("refused"), 1) },
 		func([]byte) []byte { return []byte{7} },
 	} {
-		change(edit)
+		changed := rewritten(t, st, rewriting{entry: func(i int, b []byte) []byte {
+			if i == 2 {
+				return edit(b)
+			}
+			return b
+		}})
 		var where *ChangeError
-		if err := check(); !errors.As(err, &where) || where.From != 2 || where.To != 2 {
+		if err := check(changed); !errors.As(err, &where) || where.From != 2 || where.To != 2 {
 			t.Errorf("got %v, want entry 2", err)
 		}
 	}

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,14 +14,13 @@ import (
 	"cloister/trust/broker/store"
 )
 
-// The buckets of the store that the log uses.
+// What the log uses of the store.
 const (
-	// bucketEntries has, under the entry's index as 8 bytes big-endian, the
-	// number of hashes that the entry completed, these hashes from the leaf's
-	// up, and the entry's line.
-	bucketEntries = "audit"
-	bucketHead    = "audit.head"
-	keyWitnessed  = "witnessed" // the newest Witnessed, as JSON
+	// logEntries is a log: of each entry the number of hashes that it completed,
+	// these hashes from the leaf's up, and its line.
+	logEntries   = "audit"
+	bucketHead   = "audit.head"
+	keyWitnessed = "witnessed" // the newest Witnessed, as JSON
 )
 
 // Options are what a log needs.
@@ -70,10 +68,7 @@ func Open(st *store.Store, opts Options) (*Log, error) {
 	}
 	l := &Log{st: st, opts: opts, log: opts.Logger, wake: make(chan struct{}, 1), waiters: map[*waiter]struct{}{}}
 	err := st.View(func(tx *store.Tx) error {
-		size, err := l.size(tx)
-		if err != nil {
-			return err
-		}
+		size := tx.Length(logEntries)
 		text, ok := tx.Get(bucketHead, keyWitnessed)
 		if !ok {
 			return nil
@@ -119,38 +114,28 @@ func Forget(tx *store.Tx) error {
 // Origin is the log's name in its checkpoints.
 func (l *Log) Origin() string { return l.opts.Signer.Name() }
 
-// size is the number of entries that a transaction sees.
-func (l *Log) size(tx *store.Tx) (int64, error) {
-	key, _, ok := tx.Last(bucketEntries)
-	if !ok {
-		return 0, nil
-	}
-	size := int64(tx.Len(bucketEntries))
-	if len(key) != 8 || int64(binary.BigEndian.Uint64([]byte(key))) != size-1 {
-		return 0, fmt.Errorf("entries are missing between the first and the last: %w", ErrTampered)
-	}
-	return size, nil
-}
-
 // Size is the number of entries on disk.
 func (l *Log) Size() (size int64, err error) {
 	err = l.st.View(func(tx *store.Tx) error {
-		size, err = l.size(tx)
-		return err
+		size = tx.Length(logEntries)
+		return nil
 	})
 	return size, err
 }
 
-func entryKey(index int64) string {
-	return string(binary.BigEndian.AppendUint64(nil, uint64(index)))
-}
-
 // record reads an entry's record.
 func record(tx *store.Tx, index int64) (sums, line []byte, err error) {
-	value, ok := tx.Get(bucketEntries, entryKey(index))
+	value, ok, err := tx.Entry(logEntries, index)
+	if err != nil {
+		return nil, nil, fmt.Errorf("entry %d: %w", index, err)
+	}
 	if !ok {
 		return nil, nil, fmt.Errorf("entry %d: %w", index, ErrNoEntry)
 	}
+	return splitRecord(index, value)
+}
+
+func splitRecord(index int64, value []byte) (sums, line []byte, err error) {
 	if len(value) == 0 || len(value) < 1+int(value[0])*tlog.HashSize || value[0] == 0 {
 		return nil, nil, fmt.Errorf("entry %d does not decode: %w", index, ErrTampered)
 	}
@@ -181,10 +166,7 @@ func hashes(tx *store.Tx) tlog.HashReader {
 // Append appends an entry in a transaction and returns its index. The entry is
 // there once the transaction is on disk, and takes effect once Wait returns.
 func (l *Log) Append(tx *store.Tx, e *Entry) (int64, error) {
-	index, err := l.size(tx)
-	if err != nil {
-		return 0, err
-	}
+	index := tx.Length(logEntries)
 	e.Version = Version
 	if e.Time.IsZero() {
 		e.Time = l.opts.Now()
@@ -203,7 +185,7 @@ func (l *Log) Append(tx *store.Tx, e *Entry) (int64, error) {
 	for _, h := range sums {
 		value = append(value, h[:]...)
 	}
-	if err := tx.Put(bucketEntries, entryKey(index), append(value, line...)); err != nil {
+	if _, err := tx.Append(logEntries, append(value, line...)); err != nil {
 		return 0, err
 	}
 	tx.OnCommit(l.notify)
@@ -222,27 +204,29 @@ func (l *Log) notify() {
 // view of the log.
 func (l *Log) Entries(ctx context.Context, from, to int64, fn func(index int64, line []byte) error) error {
 	return l.st.View(func(tx *store.Tx) error {
-		have, err := l.size(tx)
-		if err != nil {
-			return err
-		}
+		have := tx.Length(logEntries)
 		if to < 0 {
 			to = have
 		}
 		if from < 0 || from > to || to > have {
 			return fmt.Errorf("entries %d up to %d, of %d: %w", from, to, have, ErrNoEntry)
 		}
-		for index := from; index < to; index++ {
-			if err := ctx.Err(); err != nil {
+		index := from
+		for value, err := range tx.Entries(logEntries, from, to) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
 				return err
 			}
-			_, line, err := record(tx, index)
+			_, line, err := splitRecord(index, value)
 			if err != nil {
 				return err
 			}
 			if err := fn(index, line); err != nil {
 				return err
 			}
+			index++
 		}
 		return nil
 	})
@@ -251,10 +235,7 @@ func (l *Log) Entries(ctx context.Context, from, to int64, fn func(index int64, 
 // checkpoint is the checkpoint of the first size entries, or of all on disk if
 // size is negative.
 func (l *Log) checkpoint(tx *store.Tx, size int64) (*Checkpoint, error) {
-	have, err := l.size(tx)
-	if err != nil {
-		return nil, err
-	}
+	have := tx.Length(logEntries)
 	if size < 0 {
 		size = have
 	}
@@ -276,10 +257,7 @@ func (l *Log) At(tx *store.Tx) (*Checkpoint, error) { return l.checkpoint(tx, -1
 // checkpoint must have been opened with the log's key.
 func (l *Log) Holds(kept *Checkpoint) error {
 	return l.st.View(func(tx *store.Tx) error {
-		have, err := l.size(tx)
-		if err != nil {
-			return err
-		}
+		have := tx.Length(logEntries)
 		if kept.Size > have {
 			return fmt.Errorf("the checkpoint is of %d entries, and the log has %d: this is an older copy of it: %w", kept.Size, have, ErrForked)
 		}

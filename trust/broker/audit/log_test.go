@@ -255,53 +255,30 @@ func TestReopen(t *testing.T) {
 	if err := l.Holds(&want.Checkpoint); err != nil {
 		t.Error(err)
 	}
+	other, _ := keys(t)
+	signed, err := want.Checkpoint.Sign(other)
+	if err != nil {
+		t.Fatal(err)
+	}
 	// A log whose entries were exchanged is noticed.
-	for name, change := range map[string]func(tx *store.Tx) error{
-		"last entry cut": func(tx *store.Tx) error { return tx.Delete(bucketEntries, entryKey(4)) },
-		"entry missing":  func(tx *store.Tx) error { return tx.Delete(bucketEntries, entryKey(2)) },
-		"another root": func(tx *store.Tx) error {
-			value, _ := tx.Get(bucketEntries, entryKey(4))
-			value = bytes.Clone(value)
-			value[1] ^= 1
-			return tx.Put(bucketEntries, entryKey(4), value)
-		},
-		"checkpoint of another key": func(tx *store.Tx) error {
-			other, _ := keys(t)
-			signed, err := want.Checkpoint.Sign(other)
-			if err != nil {
-				return err
+	for name, change := range map[string]rewriting{
+		"last entry cut": {entry: func(i int, b []byte) []byte { return only(i != 4, b) }},
+		"entry missing":  {entry: func(i int, b []byte) []byte { return only(i != 2, b) }},
+		"another root": {entry: func(i int, b []byte) []byte {
+			if i == 4 {
+				b[1] ^= 1
 			}
-			return tx.Put(bucketHead, keyWitnessed, fmt.Appendf(nil, `{"note":%q}`, signed))
-		},
-		"no JSON": func(tx *store.Tx) error { return tx.Put(bucketHead, keyWitnessed, []byte("{")) },
+			return b
+		}},
+		"checkpoint of another key": {head: fmt.Appendf(nil, `{"note":%q}`, signed)},
+		"no JSON":                   {head: []byte("{")},
 	} {
-		undo := map[string][]byte{}
-		err := st.Update(t.Context(), func(tx *store.Tx) error {
-			for _, bucket := range tx.Buckets() {
-				for key, value := range tx.Range(bucket, "", "") {
-					undo[bucket+"/"+key] = value
-				}
-			}
-			return change(tx)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Open(st, opts); !errors.Is(err, ErrTampered) {
+		if _, err := Open(rewritten(t, st, change), opts); !errors.Is(err, ErrTampered) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		err = st.Update(t.Context(), func(tx *store.Tx) error {
-			for name, value := range undo {
-				bucket, key, _ := strings.Cut(name, "/")
-				if err := tx.Put(bucket, key, value); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	}
+	if _, err := Open(rewritten(t, st, rewriting{}), opts); err != nil {
+		t.Error(err)
 	}
 	if _, err := Open(st, opts); err != nil {
 		t.Error(err)
@@ -309,6 +286,67 @@ func TestReopen(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// rewriting is what is another in a copy of a store.
+type rewriting struct {
+	entry func(i int, b []byte) []byte // of the log; nil leaves it out
+	head  []byte
+}
+
+func only(is bool, b []byte) []byte {
+	if !is {
+		return nil
+	}
+	return b
+}
+
+// rewritten returns another store, with what a store holds but for some of it.
+func rewritten(tb testing.TB, st *store.Store, change rewriting) *store.Store {
+	tb.Helper()
+	other, err := store.Open(tb.TempDir(), store.Options{Create: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { other.Close() })
+	err = st.View(func(from *store.Tx) error {
+		return other.Update(tb.Context(), func(tx *store.Tx) error { return rewrite(tx, from, change) })
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return other
+}
+
+func rewrite(tx, from *store.Tx, change rewriting) error {
+	for _, bucket := range from.Buckets() {
+		for key, value := range from.Range(bucket, "", "") {
+			if change.head != nil && bucket == bucketHead {
+				value = change.head
+			}
+			if err := tx.Put(bucket, key, value); err != nil {
+				return err
+			}
+		}
+	}
+	i := 0
+	for entry, err := range from.Entries(logEntries, 0, from.Length(logEntries)) {
+		if err != nil {
+			return err
+		}
+		entry = bytes.Clone(entry)
+		if change.entry != nil {
+			entry = change.entry(i, entry)
+		}
+		i++
+		if entry == nil {
+			continue
+		}
+		if _, err := tx.Append(logEntries, entry); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func TestEntryRefused(t *testing.T) {

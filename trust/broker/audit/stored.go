@@ -32,7 +32,7 @@ type Record struct {
 // ReadStored calls fn with the log in a store. The records are good in fn alone.
 func ReadStored(st *store.Store, fn func(*Stored) error) error {
 	return st.View(func(tx *store.Tx) error {
-		s := &Stored{Size: int64(tx.Len(bucketEntries)), tx: tx}
+		s := &Stored{Size: tx.Length(logEntries), tx: tx}
 		if text, ok := tx.Get(bucketHead, keyWitnessed); ok {
 			var w Witnessed
 			if err := json.Unmarshal(text, &w); err != nil {
@@ -45,19 +45,25 @@ func ReadStored(st *store.Store, fn func(*Stored) error) error {
 }
 
 // Records are the entries up to but without one of an index, in their order. The
-// first that does not decode, or is missing, ends them with an error that names
+// first that does not decode, or cannot be read, ends them with an error that names
 // it.
 func (s *Stored) Records(to int64) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		for index := range min(to, s.Size) {
-			sums, line, err := record(s.tx, index)
+		index := int64(0)
+		for value, err := range s.tx.Entries(logEntries, 0, min(to, s.Size)) {
 			if err != nil {
-				yield(nil, &ChangeError{From: index, To: index, Reason: "its record in the store is missing or does not decode"})
+				yield(nil, fmt.Errorf("entry %d: %w", index, err))
+				return
+			}
+			sums, line, err := splitRecord(index, value)
+			if err != nil {
+				yield(nil, &ChangeError{From: index, To: index, Reason: "its record in the store does not decode"})
 				return
 			}
 			if !yield(&Record{index, tlog.Hash(sums[:tlog.HashSize]), line}, nil) {
 				return
 			}
+			index++
 		}
 	}
 }

@@ -111,3 +111,33 @@ func fill(tb testing.TB, s *Store, keys int) {
 		}
 	}
 }
+
+// BenchmarkEntry reads entries of a log at random places, nearly all from disk.
+func BenchmarkEntry(b *testing.B) {
+	const n = 100_000
+	s := mustOpen(b, b.TempDir(), Options{Sealer: testKey(b)})
+	for range n / 1000 {
+		err := s.Update(b.Context(), func(tx *Tx) error {
+			for range 1000 {
+				if _, err := tx.Append("l", make([]byte, 600)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	i := uint64(0)
+	for b.Loop() {
+		i += 0x9e3779b97f4a7c15
+		err := s.View(func(tx *Tx) error {
+			_, _, err := tx.Entry("l", int64(i%n))
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func runChild(mode, dir string) error {
 			return err
 		}
 	}
-	opts := Options{Create: true, Sealer: sealer, CompactAt: 20_000}
+	opts := Options{Create: true, Sealer: sealer, CompactAt: 20_000, SegmentAt: 3_000}
 	if strings.HasPrefix(mode, "load") {
 		return load(dir, opts)
 	}
@@ -72,10 +72,18 @@ func tour(dir string, opts Options) error {
 			if n := tx.Len("b"); n != i {
 				return fmt.Errorf("%d keys, want %d", n, i)
 			}
+			for range 100 {
+				if _, err := tx.Append("l", make([]byte, 50)); err != nil {
+					return err
+				}
+			}
 			return tx.Put("b", fmt.Sprint(i), nil)
 		})
 		if err == nil {
 			err = s.Compact(context.Background())
+		}
+		if err == nil {
+			err = s.Check(context.Background())
 		}
 		if err := errors.Join(err, s.Close()); err != nil {
 			return err
@@ -99,6 +107,9 @@ func load(dir string, opts Options) error {
 				var key string
 				err := s.Update(context.Background(), func(tx *Tx) error {
 					key = fmt.Sprintf("%08d", tx.Len(bucket))
+					if _, err := tx.Append(bucket, []byte(strings.Repeat(key, 20))); err != nil {
+						return err
+					}
 					return tx.Put(bucket, key, []byte(strings.Repeat(key, 20)))
 				})
 				if err != nil {
@@ -174,6 +185,17 @@ func checkKilled(t *testing.T, dir string, last map[string]string) {
 					t.Errorf("%s %s is key %d with value %q", bucket, key, i, value)
 				}
 				i++
+			}
+			if n := tx.Length(bucket); n != int64(i) {
+				t.Errorf("%s: %d entries beside %d keys", bucket, n, i)
+			}
+			j := 0
+			for entry, err := range tx.Entries(bucket, 0, tx.Length(bucket)) {
+				if err != nil || string(entry) != strings.Repeat(fmt.Sprintf("%08d", j), 20) {
+					t.Errorf("%s: entry %d is %q: %v", bucket, j, entry, err)
+					break
+				}
+				j++
 			}
 		}
 		return nil

@@ -22,12 +22,16 @@ func (b *batch) end(err error) {
 // counters are read by Stats.
 type counters struct {
 	updates, syncs, compactions atomic.Int64
+	segments                    atomic.Int64
 	journal, snapshot           atomic.Int64
 }
 
 // Stats are numbers about an open store.
 type Stats struct {
 	Keys          int   `json:"keys"`
+	Entries       int64 `json:"entries"`        // of logs
+	EntryBytes    int64 `json:"entry_bytes"`    // of entries in memory
+	Segments      int64 `json:"segments"`       // that were written
 	Updates       int64 `json:"updates"`        // transactions that changed something
 	Syncs         int64 `json:"syncs"`          // that the disk was waited for
 	Compactions   int64 `json:"compactions"`    // snapshots written
@@ -37,8 +41,13 @@ type Stats struct {
 
 // Stats returns numbers since the store was opened.
 func (s *Store) Stats() Stats {
+	now := s.durable.Load()
+	inMemory := int64(0)
+	for _, l := range now.logs {
+		inMemory += l.bytes
+	}
 	return Stats{
-		Keys: s.durable.Load().keys(), Updates: s.stats.updates.Load(), Syncs: s.stats.syncs.Load(),
+		Keys: now.keys(), Entries: now.lengths(), EntryBytes: inMemory, Segments: s.stats.segments.Load(), Updates: s.stats.updates.Load(), Syncs: s.stats.syncs.Load(),
 		Compactions: s.stats.compactions.Load(), JournalBytes: s.stats.journal.Load(), SnapshotBytes: s.stats.snapshot.Load(),
 	}
 }
@@ -58,17 +67,20 @@ type committer struct {
 	waiting []chan error    // for the one that runs
 	again   []chan error    // for the next
 	retryAt int64           // journal size below which a failed compaction is not tried again
+	archiving
 }
 
 // commitLoop puts transactions on disk until the store is closed.
 func (s *Store) commitLoop() {
 	c := &committer{s: s}
 	c.maybeCompact()
+	c.maybeArchive()
 	for {
 		select {
 		case <-s.wake:
 			c.commit()
 			c.maybeCompact()
+			c.maybeArchive()
 		case answer := <-s.compact:
 			if c.running != nil {
 				c.again = append(c.again, answer)
@@ -78,6 +90,9 @@ func (s *Store) commitLoop() {
 			c.startCompaction()
 		case done := <-c.running:
 			c.compacted(&done)
+		case err := <-c.writing:
+			c.archived(err)
+			c.maybeArchive()
 		case <-s.stop:
 			c.commit()
 			for _, answer := range c.again {
@@ -87,6 +102,9 @@ func (s *Store) commitLoop() {
 			if c.running != nil {
 				done := <-c.running
 				c.compacted(&done)
+			}
+			if c.writing != nil {
+				c.archived(<-c.writing)
 			}
 			return
 		}

@@ -324,6 +324,7 @@ func FuzzJournal(f *testing.F) {
 		}
 		f.Add(b[headerSize:], opts.Sealer != nil)
 		f.Add([]byte("\x01\x01\x01b\x02\x01k\x01v\n\x01\x01\x01b\x03\x01k"), opts.Sealer != nil)
+		f.Add([]byte("\x01\x04\x01l\x05\x01e\x05\x01f\n\x01\x04\x01l\x06"+string((&segment{segmentID{1, 1}, 0, 1, 1, 100, 150, [32]byte{}}).append(nil)[1:])), opts.Sealer != nil)
 		f.Add(b[:len(b)-1], opts.Sealer != nil)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {

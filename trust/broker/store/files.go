@@ -86,6 +86,7 @@ func (s *Store) makeDir() error {
 const (
 	journalPrefix  = "journal-"
 	snapshotPrefix = "snapshot-"
+	segmentPrefix  = "segment-"
 	tempSuffix     = ".tmp"
 )
 
@@ -94,13 +95,14 @@ func (s *Store) path(prefix string, generation uint64) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%s%016d", prefix, generation))
 }
 
-var fileName = regexp.MustCompile(`^(journal-|snapshot-)([0-9]{16,20})(\.tmp)?$`)
+var fileName = regexp.MustCompile(`^(journal-|snapshot-|segment-)([0-9]{16,20})(?:-([0-9]{6,20}))?(\.tmp)?$`)
 
 // listing is what files a directory has.
 type listing struct {
 	journals  []uint64 // ascending
 	snapshots []uint64 // ascending
 	temps     []uint64
+	segments  []segmentID
 }
 
 func (l *listing) empty() bool { return len(l.journals) == 0 && len(l.snapshots) == 0 }
@@ -136,7 +138,12 @@ func (s *Store) list() (*listing, error) {
 			continue
 		}
 		switch {
+		case m[1] == segmentPrefix:
+			if number, err := strconv.ParseUint(m[3], 10, 63); err == nil && m[4] == "" {
+				l.segments = append(l.segments, segmentID{generation, number})
+			}
 		case m[3] != "":
+		case m[4] != "":
 			l.temps = append(l.temps, generation)
 		case m[1] == journalPrefix:
 			l.journals = append(l.journals, generation)

@@ -9,7 +9,7 @@ import (
 
 // The format of a file, all integers little-endian:
 //
-//	header  64 bytes: magic "CLSTORE1", kind 'J' or 'S', sealed 0 or 1, six
+//	header  64 bytes: magic "CLSTORE2", kind 'J', 'S' or 'L', sealed 0 or 1, six
 //	        zeros, generation u64, salt 32 bytes, four zeros, CRC-32C of the
 //	        60 bytes before it
 //	frame   length of the body u32, CRC-32C of the body u32, number u64 from 0
@@ -24,22 +24,29 @@ const (
 
 	kindJournal  = 'J'
 	kindSnapshot = 'S'
+	kindSegment  = 'L'
 
 	payloadOps           = 1 // changes
 	payloadJournalStart  = 2 // a journal's first frame: what it goes on from
 	payloadSnapshotStart = 3 // a snapshot's first frame: the journal that goes on from it
-	payloadSnapshotEnd   = 4 // a snapshot's last frame: the number of keys
+	payloadSnapshotEnd   = 4 // a snapshot's last frame: the numbers of keys and of entries
+	payloadEntries       = 5 // entries of a log, in a segment
+	payloadIndex         = 6 // a segment's last frame: where its entries are
 
-	opBucket = 1 // name: the changes that follow are in this bucket
-	opPut    = 2 // key, value
-	opDelete = 3 // key
+	opBucket  = 1 // name: the changes that follow are in this bucket
+	opPut     = 2 // key, value
+	opDelete  = 3 // key
+	opLog     = 4 // name: the entries that follow are of this log
+	opAppend  = 5 // entry
+	opSegment = 6 // a segment that has the log's next entries
 
 	// maxBody bounds the body of a frame: one transaction and what sealing adds.
 	maxBody = MaxTx + MaxValue + 1<<10
 )
 
 var (
-	magic      = [8]byte{'C', 'L', 'S', 'T', 'O', 'R', 'E', '1'}
+	magic      = [8]byte{'C', 'L', 'S', 'T', 'O', 'R', 'E', '2'}
+	magicOlder = [8]byte{'C', 'L', 'S', 'T', 'O', 'R', 'E', '1'}
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 	errPayload = errors.New("a record does not decode")
@@ -69,6 +76,8 @@ func (h *header) bytes() [headerSize]byte {
 func parseHeader(b []byte) (header, error) {
 	h := header{kind: b[8], sealed: b[9] == 1, generation: binary.LittleEndian.Uint64(b[16:]), salt: [32]byte(b[24:56])}
 	switch {
+	case [8]byte(b) == magicOlder:
+		return h, ErrOlder
 	case [8]byte(b) != magic:
 		return h, fmt.Errorf("the file does not begin with %q", magic)
 	case h.bytes() != [headerSize]byte(b):
@@ -95,10 +104,6 @@ func associated(head [headerSize]byte, number uint64) []byte {
 func appendBytes[T string | []byte](dst []byte, b T) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(b)))
 	return append(dst, b...)
-}
-
-func appendBucket(dst []byte, name string) []byte {
-	return appendBytes(append(dst, opBucket), name)
 }
 
 func appendPut(dst []byte, key string, value []byte) []byte {
@@ -149,41 +154,74 @@ func (c *cursor) array32() (a [32]byte) {
 // apply makes the changes of a payload of changes, whose first byte was read.
 // Values stay slices of ops, which must not change.
 func (s *state) apply(ops []byte) error {
-	c := cursor{b: ops}
-	var in *bucket
-	for len(c.b) > 0 {
-		op := c.b[0]
-		c.b = c.b[1:]
-		if op == opBucket {
-			name := string(c.bytes())
-			if c.bad {
-				return errPayload
-			}
-			in = s.bucket(name)
-			continue
-		}
-		if in == nil {
-			return errPayload
-		}
-		key := string(c.bytes())
-		switch op {
-		case opPut:
-			value := c.bytes()
-			if c.bad {
-				return errPayload
-			}
-			// Load is Set, and faster where the key is the greatest so far.
-			in.Load(key, value)
-		case opDelete:
-			if c.bad {
-				return errPayload
-			}
-			in.Delete(key)
-		default:
-			return errPayload
+	a := applying{state: s, c: cursor{b: ops}}
+	for len(a.c.b) > 0 {
+		op := a.c.b[0]
+		a.c.b = a.c.b[1:]
+		if err := a.one(op); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// applying is one payload that is being applied, in a bucket or in a log.
+type applying struct {
+	state *state
+	c     cursor
+	in    *bucket
+	log   string
+	named bool
+}
+
+func (a *applying) one(op byte) error {
+	switch op {
+	case opBucket:
+		if name := string(a.c.bytes()); !a.c.bad {
+			a.in, a.named = a.state.bucket(name), false
+		}
+	case opLog:
+		a.log, a.in, a.named = string(a.c.bytes()), nil, true
+	case opPut, opDelete:
+		if a.in == nil {
+			return errPayload
+		}
+		a.key(op)
+	case opAppend:
+		if !a.named {
+			return errPayload
+		}
+		if entry := a.c.bytes(); !a.c.bad {
+			a.state.append(a.log, entry)
+		}
+	case opSegment:
+		if !a.named {
+			return errPayload
+		}
+		if g := a.c.segment(); a.c.bad || !a.state.archive(a.log, g) {
+			return errPayload
+		}
+	default:
+		return errPayload
+	}
+	if a.c.bad {
+		return errPayload
+	}
+	return nil
+}
+
+func (a *applying) key(op byte) {
+	key := string(a.c.bytes())
+	if op == opDelete {
+		if !a.c.bad {
+			a.in.Delete(key)
+		}
+		return
+	}
+	if value := a.c.bytes(); !a.c.bad {
+		// Load is Set, and faster where the key is the greatest so far.
+		a.in.Load(key, value)
+	}
 }
 
 // predecessor is a journal that a later one goes on from.

@@ -97,7 +97,11 @@ func (j *journal) takeOver() error {
 		}
 		s.durable.Store(read.state)
 		j.base, j.snapshotSize, j.since = read.base, read.snapshotSize, read.since
-		return j.start(f, g)
+		if err := j.start(f, g); err != nil {
+			return err
+		}
+		s.removeUnnamed(g, read.state)
+		return nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"hash/crc32"
 	"io"
@@ -39,6 +40,9 @@ func newFrameReader(r io.Reader, file string, size int64, sealer Sealer) (*frame
 		return f, f.failure(err)
 	}
 	h, err := parseHeader(f.raw[:])
+	if errors.Is(err, ErrOlder) {
+		return f, fmt.Errorf("%s: %w", file, err)
+	}
 	if err != nil {
 		if f.raw == [headerSize]byte{} && f.restIsZero() {
 			return f, errTorn

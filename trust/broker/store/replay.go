@@ -1,9 +1,7 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"slices"
@@ -72,7 +70,13 @@ func (s *Store) replayOnce(limit uint64) (*replayed, error) {
 			return nil, err
 		}
 	}
-	return r, s.readJournals(r, l.journals)
+	if err := s.readJournals(r, l.journals); err != nil {
+		return nil, err
+	}
+	if r.empty() && len(l.segments) > 0 {
+		return nil, s.missing(journalPrefix, 1)
+	}
+	return r, s.checkSegments(r.state)
 }
 
 // readSnapshot loads the snapshot of generation r.base.
@@ -109,8 +113,9 @@ func (s *Store) readSnapshot(r *replayed) error {
 				return f.damage(off, err.Error())
 			}
 		case payloadSnapshotEnd:
-			if n := c.uvarint(); c.bad || n != uint64(r.state.keys()) || f.off != f.size {
-				return f.damage(off, "the snapshot's number of keys is another, or more follows its end")
+			keys, entries := c.uvarint(), c.int64()
+			if c.bad || len(c.b) != 0 || keys != uint64(r.state.keys()) || entries != r.state.lengths() || f.off != f.size {
+				return f.damage(off, "the snapshot's number of keys or entries is another, or more follows its end")
 			}
 			return nil
 		default:
@@ -251,78 +256,4 @@ func (f *frameReader) applyJournal(st *state, p *predecessor, last bool) (cut in
 			return 0, f.damage(off, err.Error())
 		}
 	}
-}
-
-// writeSnapshot writes a state as snapshot of a generation.
-func (s *Store) writeSnapshot(generation uint64, salt [32]byte, st *state) (size int64, err error) {
-	path := s.path(snapshotPrefix, generation)
-	temp := path + tempSuffix
-	f, err := s.fs.create(temp)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()         //nolint:errcheck // the first error is the one to tell
-			s.fs.remove(temp) //nolint:errcheck // as above
-		}
-	}()
-	w, head, err := s.newFrameWriter(kindSnapshot, generation)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := f.Write(head); err != nil {
-		return 0, err
-	}
-	size = int64(len(head))
-	put := func(payload []byte) error {
-		frame := w.frame(nil, payload)
-		size += int64(len(frame))
-		_, err := f.Write(frame)
-		return err
-	}
-	if err := put(append([]byte{payloadSnapshotStart}, salt[:]...)); err != nil {
-		return 0, err
-	}
-	const portion = 1 << 20
-	buf := make([]byte, 0, portion+portion/4)
-	for name, b := range st.buckets {
-		buf = appendBucket(append(buf[:0], payloadOps), name)
-		b.Scan(func(key string, value []byte) bool {
-			buf = appendPut(buf, key, value)
-			if len(buf) < portion {
-				return true
-			}
-			select {
-			case <-s.stop:
-				err = ErrClosed
-			default:
-				err = put(buf)
-			}
-			buf = appendBucket(append(buf[:0], payloadOps), name)
-			return err == nil
-		})
-		if err == nil && b.Len() > 0 {
-			err = put(buf)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	if err := put(binary.AppendUvarint([]byte{payloadSnapshotEnd}, uint64(st.keys()))); err != nil {
-		return 0, err
-	}
-	if err := f.Sync(); err != nil {
-		return 0, err
-	}
-	if err := f.Close(); err != nil {
-		return 0, err
-	}
-	if err := s.fs.rename(temp, path); err != nil {
-		return 0, err
-	}
-	if err := s.fs.syncDir(s.dir); err != nil {
-		return 0, fmt.Errorf("sync %s: %w", s.dir, err)
-	}
-	return size, nil
 }

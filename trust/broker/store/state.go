@@ -1,6 +1,10 @@
 package store
 
-import "github.com/tidwall/btree"
+import (
+	"maps"
+
+	"github.com/tidwall/btree"
+)
 
 // bucket is an ordered map.
 type bucket = btree.Map[string, []byte]
@@ -8,9 +12,12 @@ type bucket = btree.Map[string, []byte]
 // state is all that is stored.
 type state struct {
 	buckets map[string]*bucket
+	logs    map[string]log
 }
 
-func newState() *state { return &state{buckets: make(map[string]*bucket)} }
+func newState() *state {
+	return &state{buckets: make(map[string]*bucket), logs: make(map[string]log)}
+}
 
 // bucket returns the bucket of a name, made if there is none.
 func (s *state) bucket(name string) *bucket {
@@ -26,7 +33,7 @@ func (s *state) bucket(name string) *bucket {
 // copy returns a state that can be changed without changing s, and the other
 // way round. It shares all nodes until then.
 func (s *state) copy() *state {
-	c := &state{buckets: make(map[string]*bucket, len(s.buckets))}
+	c := &state{buckets: make(map[string]*bucket, len(s.buckets)), logs: maps.Clone(s.logs)}
 	for name, b := range s.buckets {
 		c.buckets[name] = b.IsoCopy()
 	}

@@ -1,9 +1,11 @@
 // Package store is the broker's embedded database: buckets of ordered keys,
 // changed in transactions, each of which is on disk before it is answered.
 //
-// All that is stored is also held in memory, as is right for 10⁵ to 10⁶ small
-// records: reading costs no system call, and starting means reading one
-// snapshot and the journals after it once, from front to back.
+// Buckets are also held in memory, as is right for 10⁵ to 10⁶ small records:
+// reading costs no system call, and starting means reading one snapshot and the
+// journals after it once, from front to back. Beside them there are logs, whose
+// entries are numbered, only ever appended and kept for ever: of them memory has
+// the last, and the others are read from disk.
 //
 // # Why not an existing database
 //
@@ -22,6 +24,18 @@
 // appended. A snapshot-g holds all that the generations before g had
 // accepted; it is written beside, synced and renamed, and then the files
 // before g are removed. docs/reference/audit-log.md gives every byte.
+//
+// Entries of a log are in a journal at first. When there are many in memory they
+// are written into a new file, a segment, beside what goes on; once that is
+// synced, a transaction like any other names it, with its length and its random
+// salt, and memory lets go of them. So each entry is written twice, whatever the
+// length of the log (and those in memory once more in each snapshot), and what
+// holds for transactions holds for segments: a kill before the transaction leaves
+// a file that nothing names, which the next opener removes, and the transaction
+// of a fenced process does not count. A named segment is never changed nor
+// removed, so that views and readers need not be told of anything. Opening checks
+// length and header of each segment; its records are checked when they are read
+// (Check reads all).
 //
 // Transactions that run at the same time share one write and one sync. A batch
 // that a kill tore at the end of the newest journal is cut off: it was never
@@ -76,6 +90,8 @@ var (
 	ErrReadOnly = errors.New("the store was opened for reading alone")
 	// ErrTooLarge says that a key, a value or a transaction is over its limit.
 	ErrTooLarge = errors.New("too large for the store")
+	// ErrOlder says that a store has the format of an older version.
+	ErrOlder = errors.New("an older version wrote the store, in a format that this one does not read: begin a new store, or restore a backup of this version")
 	// ErrSealed says that a sealed store was opened without its key.
 	ErrSealed = errors.New("the store is sealed and no key was given")
 )
@@ -111,12 +127,18 @@ type Options struct {
 	// replaced by a snapshot, if they are also larger than the last snapshot.
 	// Zero means 16 MiB.
 	CompactAt int64
+	// SegmentAt is the size in bytes of a log's entries in memory above which
+	// they are written into a segment. Zero means 1 MiB.
+	SegmentAt int64
 	// Logger is told of compactions and of what was cut off; nil is silent.
 	Logger *slog.Logger
 }
 
 // DefaultCompactAt is the value of Options.CompactAt that zero stands for.
 const DefaultCompactAt = 16 << 20
+
+// DefaultSegmentAt is the value of Options.SegmentAt that zero stands for.
+const DefaultSegmentAt = 1 << 20
 
 // Store is an open store. It is safe for concurrent use.
 type Store struct {
@@ -141,6 +163,8 @@ type Store struct {
 	stop      chan struct{}
 	committer sync.WaitGroup
 
+	recent recentFrames
+
 	journal journal // the committer's alone once the store is open
 	stats   counters
 }
@@ -153,6 +177,9 @@ func Open(dir string, opts Options) (*Store, error) {
 func open(dir string, opts Options, files fileSystem) (*Store, error) {
 	if opts.CompactAt == 0 {
 		opts.CompactAt = DefaultCompactAt
+	}
+	if opts.SegmentAt == 0 {
+		opts.SegmentAt = DefaultSegmentAt
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -252,7 +279,7 @@ func (s *Store) run(fn func(*Tx) error) (*batch, error) {
 	case s.fatal != nil:
 		return nil, s.fatal
 	}
-	tx := &Tx{state: s.working, batch: &batch{done: make(chan struct{})}}
+	tx := &Tx{s: s, state: s.working, batch: &batch{done: make(chan struct{})}}
 	kept := false
 	defer func() {
 		if !kept {
@@ -274,7 +301,7 @@ func (s *Store) run(fn func(*Tx) error) (*batch, error) {
 // View runs fn on a constant view of what is on disk. Any number run at the
 // same time, beside transactions.
 func (s *Store) View(fn func(*Tx) error) error {
-	return fn(&Tx{state: s.durable.Load()})
+	return fn(&Tx{s: s, state: s.durable.Load()})
 }
 
 // Compact writes a snapshot of what is on disk and removes the journals that it

@@ -17,12 +17,13 @@ const (
 // Tx is a transaction. It is used by one goroutine and not after the function
 // that it was given to has returned.
 type Tx struct {
+	s     *Store
 	state *state
 	batch *batch // nil in a View
 	undo  []change
-	last  string // the bucket that the encoded changes are in
-	named bool
-	err   error // the first failure; the transaction is lost
+	last  string // the bucket or log that the encoded changes are in
+	op    byte   // opBucket or opLog; zero before the first
+	err   error  // the first failure; the transaction is lost
 }
 
 // change is what was there before.
@@ -30,6 +31,7 @@ type change struct {
 	bucket, key string
 	value       []byte
 	existed     bool
+	log         *log // of a change of a log, which bucket names
 }
 
 // Writable tells a transaction of Update from one of View.
@@ -59,14 +61,14 @@ func (tx *Tx) Put(bucket, key string, value []byte) error {
 		tx.err = fmt.Errorf("bucket %q, key %.40q: a value of %d bytes, of at most %d: %w", bucket, key, len(value), MaxValue, ErrTooLarge)
 		return tx.err
 	}
-	tx.enter(bucket)
+	tx.enter(opBucket, bucket)
 	tx.batch.ops = appendPut(tx.batch.ops, key, value)
 	if len(tx.batch.ops) > MaxTx {
 		tx.err = fmt.Errorf("a transaction writes at most %d bytes: %w", MaxTx, ErrTooLarge)
 		return tx.err
 	}
 	old, existed := tx.state.bucket(bucket).Set(key, append([]byte{}, value...))
-	tx.undo = append(tx.undo, change{bucket, key, old, existed})
+	tx.undo = append(tx.undo, change{bucket: bucket, key: key, value: old, existed: existed})
 	return nil
 }
 
@@ -86,8 +88,8 @@ func (tx *Tx) Delete(bucket, key string) error {
 	if !existed {
 		return nil
 	}
-	tx.undo = append(tx.undo, change{bucket, key, old, true})
-	tx.enter(bucket)
+	tx.undo = append(tx.undo, change{bucket: bucket, key: key, value: old, existed: true})
+	tx.enter(opBucket, bucket)
 	tx.batch.ops = appendDelete(tx.batch.ops, key)
 	return nil
 }
@@ -101,15 +103,19 @@ func (tx *Tx) OnCommit(fn func()) {
 	}
 }
 
-func (tx *Tx) enter(bucket string) {
-	if !tx.named || tx.last != bucket {
-		tx.batch.ops = appendBucket(tx.batch.ops, bucket)
-		tx.last, tx.named = bucket, true
+func (tx *Tx) enter(op byte, name string) {
+	if tx.op != op || tx.last != name {
+		tx.batch.ops = appendBytes(append(tx.batch.ops, op), name)
+		tx.op, tx.last = op, name
 	}
 }
 
 func (tx *Tx) rollBack() {
 	for _, c := range slices.Backward(tx.undo) {
+		if c.log != nil {
+			tx.state.logs[c.bucket] = *c.log
+			continue
+		}
 		if c.existed {
 			tx.state.bucket(c.bucket).Set(c.key, c.value)
 		} else {

@@ -28,7 +28,9 @@ import (
 //	header    length (uint32, big-endian), JSON
 //	records   for each: 'r', lengths of bucket, key and value (uint32 each),
 //	          bucket, key, value; in ascending order
-//	end       'e', number of records (uint64), Ed25519ph signature (RFC 8032)
+//	entries   for each entry of a log: 'l', lengths of the log's name and of the
+//	          entry (uint32 each), name, entry; by name, the oldest first
+//	end       'e', number of records and entries (uint64), Ed25519ph signature (RFC 8032)
 //	          of SHA-512 over all before the signature, 64 bytes
 //
 // The signature is the broker's, so that a recipient, who could write an age
@@ -183,6 +185,19 @@ func writeBackup(ctx context.Context, w io.Writer, to []age.Recipient, h *Backup
 			}
 		}
 	}
+	for _, name := range tx.Logs() {
+		for entry, err := range tx.Entries(name, 0, tx.Length(name)) {
+			if err == nil {
+				err = out.entry(name, entry)
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
 	out.string("e" + string(binary.BigEndian.AppendUint64(nil, out.n)))
 	signature, err := key.Sign(nil, digest.Sum(nil), &ed25519.Options{Hash: crypto.SHA512, Context: backupContext})
 	if err != nil {
@@ -201,7 +216,7 @@ func writeBackup(ctx context.Context, w io.Writer, to []age.Recipient, h *Backup
 // backupWriter keeps the first error.
 type backupWriter struct {
 	w   io.Writer
-	n   uint64 // records
+	n   uint64 // records and entries
 	err error
 }
 
@@ -226,6 +241,16 @@ func (b *backupWriter) record(bucket, key string, value []byte) {
 	b.n++
 }
 
+func (b *backupWriter) entry(log string, entry []byte) error {
+	b.string("l")
+	b.length(len(log))
+	b.length(len(entry))
+	b.string(log)
+	b.string(string(entry))
+	b.n++
+	return b.err
+}
+
 // Backup is one that is being read.
 type Backup struct {
 	// Header is what the backup says of itself: not to be believed before
@@ -236,12 +261,15 @@ type Backup struct {
 	digest hash.Hash
 	n      uint64
 	last   [2]string // the record before
+	log    string    // of the entry before
+	logs   bool      // entries began
 }
 
-// record is one of a backup.
+// backupRecord is one of a backup, or an entry of a log.
 type backupRecord struct {
 	bucket, key string
 	value       []byte
+	log         bool // value is an entry of the log that bucket names
 }
 
 // OpenBackup decrypts a backup and reads its header.
@@ -313,29 +341,56 @@ func (b *Backup) next(key ed25519.PublicKey) (*backupRecord, error) {
 	switch kind[0] {
 	case 'e':
 		return nil, b.end(key)
+	case 'l':
+		return b.entry()
 	case 'r':
 	default:
 		return nil, fmt.Errorf("%w: record %d begins with byte %#x", ErrTampered, b.n, kind[0])
 	}
-	var n [3]int
-	for i, most := range []int{store.MaxKey, store.MaxKey, maxRecordPart} {
-		if n[i], err = b.length(most); err != nil {
-			return nil, err
-		}
+	parts, err := b.parts(store.MaxKey, store.MaxKey, maxRecordPart)
+	if err != nil {
+		return nil, err
 	}
-	var parts [3][]byte
-	for i := range parts {
-		if parts[i], err = b.bytes(n[i]); err != nil {
-			return nil, err
-		}
-	}
-	r := &backupRecord{string(parts[0]), string(parts[1]), parts[2]}
-	if b.n > 0 && (r.bucket < b.last[0] || r.bucket == b.last[0] && r.key <= b.last[1]) {
+	r := &backupRecord{bucket: string(parts[0]), key: string(parts[1]), value: parts[2]}
+	if b.logs || b.n > 0 && (r.bucket < b.last[0] || r.bucket == b.last[0] && r.key <= b.last[1]) {
 		return nil, fmt.Errorf("%w: record %d is out of order", ErrTampered, b.n)
 	}
 	b.last = [2]string{r.bucket, r.key}
 	b.n++
 	return r, nil
+}
+
+// entry returns the next entry of a log.
+func (b *Backup) entry() (*backupRecord, error) {
+	parts, err := b.parts(store.MaxKey, maxRecordPart)
+	if err != nil {
+		return nil, err
+	}
+	r := &backupRecord{bucket: string(parts[0]), value: parts[1], log: true}
+	if b.logs && r.bucket < b.log {
+		return nil, fmt.Errorf("%w: record %d is out of order", ErrTampered, b.n)
+	}
+	b.log, b.logs = r.bucket, true
+	b.n++
+	return r, nil
+}
+
+// parts reads the lengths of some parts, each of at most so many bytes, and then
+// the parts.
+func (b *Backup) parts(most ...int) (parts [][]byte, err error) {
+	lengths := make([]int, len(most))
+	for i := range most {
+		if lengths[i], err = b.length(most[i]); err != nil {
+			return nil, err
+		}
+	}
+	parts = make([][]byte, len(most))
+	for i, n := range lengths {
+		if parts[i], err = b.bytes(n); err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
 }
 
 func (b *Backup) end(key ed25519.PublicKey) error {

@@ -59,7 +59,7 @@ func (b *Backup) Restore(ctx context.Context, st *store.Store, root *Root, key e
 		Checkpoint: b.Header.Checkpoint, Owners: b.Header.Owners,
 	}
 	err := st.Update(ctx, func(tx *store.Tx) error {
-		if len(tx.Buckets()) != 0 {
+		if len(tx.Buckets()) != 0 || len(tx.Logs()) != 0 {
 			return errors.New("the store is not empty")
 		}
 		return put(tx, bucketVault, keyRestored, state)
@@ -91,10 +91,15 @@ func (b *Backup) portion(tx *store.Tx, key ed25519.PublicKey) (bool, error) {
 			return false, err
 		}
 		// The state of an earlier restore gives way to that of this one.
-		if r.bucket == bucketVault && r.key == keyRestored {
+		if !r.log && r.bucket == bucketVault && r.key == keyRestored {
 			continue
 		}
-		if err := tx.Put(r.bucket, r.key, r.value); err != nil {
+		if r.log {
+			_, err = tx.Append(r.bucket, r.value)
+		} else {
+			err = tx.Put(r.bucket, r.key, r.value)
+		}
+		if err != nil {
 			return false, err
 		}
 		written += len(r.bucket) + len(r.key) + len(r.value)
