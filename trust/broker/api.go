@@ -133,10 +133,7 @@ type ReleaseAnswer struct {
 	Encapsulated []byte       `json:"encapsulated"` // RFC 9180 "enc"
 	Items        []SealedItem `json:"items"`        // in the order asked for
 	Receipt      Receipt      `json:"receipt"`
-	Time         time.Time    `json:"time"` // the broker's
-	// SignedTime is the same time for the nonce of the request, signed by the
-	// log's key (audit.OpenTime).
-	SignedTime string `json:"signed_time"`
+	Time         time.Time    `json:"time"` // of the decision, as in the receipt's entry
 }
 
 // Item says what a key is.

@@ -292,9 +292,8 @@ type Release struct {
 	Run      uint64
 	Items    []Released
 	Receipt  Receipt
-	// Time is the broker's, which SignedTime states for the nonce that was used.
-	Time       time.Time
-	SignedTime string
+	// Time is the broker's when it decided, as the receipt proves.
+	Time time.Time
 }
 
 // Zero overwrites all keys.
@@ -349,20 +348,17 @@ func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key
 	if err := receipts.check(ctx, &a.Receipt, q.expected(&a)); err != nil {
 		return nil, err
 	}
+	// The channel's word is not enough to pass on; the signed log's is.
+	decided, err := a.Receipt.time()
+	if err != nil {
+		return nil, err
+	}
 	items, err := a.open(key, c.options.Pin.Broker, c.options.Pin.FirstPolicy, q)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	// What the channel says of the time is not enough to pass on: the statement is.
-	now, err := openTime(a.SignedTime, info.Log, q.Nonce)
-	if err != nil {
-		for _, i := range items {
-			i.Key.Zero()
-		}
-		return nil, err
-	}
 	return &Release{
 		Request: a.Request, Workload: a.Workload, Run: a.Run, Items: items, Receipt: a.Receipt,
-		Time: now, SignedTime: a.SignedTime,
+		Time: decided,
 	}, nil
 }

@@ -40,7 +40,7 @@ func (s *Server) openItem(tx *store.Tx, w Want) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	o := opened{Item: Item{Kind: w.Kind, Owner: w.Owner, Name: w.Name, Version: w.Version, ID: info.ID, Use: string(info.Use)}, key: key}
+	o := opened{Item: Item{Kind: w.Kind, Owner: w.Owner, Name: w.Name, Version: w.Version, ID: info.ID, Use: string(info.Use)}, key: key, mark: s.vault.Mark(tx, w.ref())}
 	// A name is a data set or a secret, and the policy's word about one is none
 	// about the other.
 	if (info.Use == vault.Opaque) != (w.Kind == Secret) {

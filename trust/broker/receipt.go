@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -62,6 +63,19 @@ func (r *Receipt) open(logKey string) (*audit.Checkpoint, error) {
 		return nil, fmt.Errorf("the receipt does not prove that entry %d is in the log: %w: %w", r.Index, audit.ErrTampered, err)
 	}
 	return c, nil
+}
+
+// time is when the decision was made, as the entry has it. The entry of a request
+// with a fresh key is no older than the request.
+func (r *Receipt) time() (time.Time, error) {
+	e, err := audit.ParseEntry([]byte(r.Entry))
+	switch {
+	case err != nil:
+		return time.Time{}, fmt.Errorf("the receipt: %w: %w", audit.ErrTampered, err)
+	case e.Time.IsZero():
+		return time.Time{}, fmt.Errorf("the receipt's entry has no time: %w", audit.ErrTampered)
+	}
+	return e.Time, nil
 }
 
 // expected is what the entry of a receipt must say: that this very request was

@@ -124,10 +124,7 @@ func (s *Server) release(ctx context.Context, q *ReleaseRequest, entry *audit.En
 	if err != nil {
 		return nil, err
 	}
-	a := &ReleaseAnswer{Request: entry.Request, Workload: d.workload, Run: d.run}
-	if a.Time, a.SignedTime, err = s.signTime(q.Nonce); err != nil {
-		return nil, err
-	}
+	a := &ReleaseAnswer{Request: entry.Request, Workload: d.workload, Run: d.run, Time: entry.Time}
 	if a.Receipt, err = s.receipt(ctx, d.index, witnessed); err != nil {
 		return nil, err
 	}
@@ -369,7 +366,11 @@ func (s *Server) stillAllowed(p *inForce, g *granted) error {
 func (s *Server) stillThere(tx *store.Tx, items []opened) error {
 	for i := range items {
 		it := &items[i]
-		key, info, err := s.vault.Key(tx, vault.Ref{Owner: it.Owner, DataSet: it.Name, Version: it.Version})
+		ref := vault.Ref{Owner: it.Owner, DataSet: it.Name, Version: it.Version}
+		if s.vault.Mark(tx, ref).Equal(it.mark) {
+			continue
+		}
+		key, info, err := s.vault.Key(tx, ref)
 		key.Zero()
 		if err == nil && info.ID != it.ID {
 			err = refuse(CodeBusy, "the key of %s/%s version %d is another one meanwhile", it.Owner, it.Name, it.Version)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"cloister/trust/broker/vault"
 	"cloister/trust/secret"
 )
 
@@ -48,7 +49,8 @@ func (i *Item) associated(place int) []byte {
 // opened is a key before it is encrypted.
 type opened struct {
 	Item
-	key secret.Bytes
+	key  secret.Bytes
+	mark vault.Mark // as it was opened
 }
 
 func zero(items []opened) {

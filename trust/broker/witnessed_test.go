@@ -318,15 +318,21 @@ func TestSignedTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if e, err := audit.ParseEntry([]byte(r.Receipt.Entry)); err != nil || !r.Time.Equal(e.Time) || r.Time.Before(now.Add(-time.Second)) {
+		t.Errorf("released at %s, by the log at %+v, %v", r.Time, e, err)
+	}
+	var a TimeAnswer
+	if err := f.client().Do(t.Context(), "POST", PathTime, &TimeRequest{jobOf("a nonce")}, &a); err != nil {
+		t.Fatal(err)
+	}
 	key, err := note.NewVerifier(f.broker.logKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := note.Open([]byte(r.SignedTime), note.VerifierList(key))
-	if err != nil || !strings.Contains(n.Text, r.Time.Format(time.RFC3339Nano)) {
-		t.Errorf("%s: %v", r.SignedTime, err)
+	if got, err := audit.OpenTime(a.Signed, key, jobOf("a nonce")); err != nil || !got.Equal(a.Time) {
+		t.Errorf("%s: %s, %v", a.Signed, got, err)
 	}
-	if _, err := audit.OpenTime(r.SignedTime, key, jobOf("another nonce")); err == nil {
+	if _, err := audit.OpenTime(a.Signed, key, jobOf("another nonce")); err == nil {
 		t.Error("a statement for another nonce is accepted")
 	}
 	refusedFor(t, f.client().Do(t.Context(), "POST", PathTime, &TimeRequest{}, nil), CodeMalformed, "nonce")

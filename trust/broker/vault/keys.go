@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -195,6 +196,22 @@ func (v *Vault) open(tx *store.Tx, ref Ref, registered bool) (secret.Bytes, KeyI
 		return secret.Bytes{}, KeyInfo{}, nil, err
 	}
 	return key, r.info(ref), entries, nil
+}
+
+// Mark stands for the records that a key is opened with. Whoever could open it
+// can do so as long as they are the same.
+type Mark struct{ key, owner []byte }
+
+// Mark returns the mark of a key as a transaction sees it.
+func (*Vault) Mark(tx *store.Tx, ref Ref) Mark {
+	key, _ := tx.Get(bucketKeys, ref.String())
+	owner, _ := tx.Get(bucketOwners, ref.Owner)
+	return Mark{key, owner}
+}
+
+// Equal says that two marks are of the same records.
+func (m Mark) Equal(other Mark) bool {
+	return len(m.key) > 0 && len(m.owner) > 0 && bytes.Equal(m.key, other.key) && bytes.Equal(m.owner, other.owner)
 }
 
 // DestroyKey destroys the key of one version. The version stays known and its
