@@ -5,20 +5,82 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"cloister/trust/broker/audit"
 	"cloister/trust/broker/store"
+	"cloister/trust/broker/vault"
 )
 
-// TestAuditFindsTampering changes an entry in the store of a running broker, as
-// who has its root key could, and reads the log as an administrator.
+// rewriteEntry stops the broker, puts another store in the place of its own, with
+// one entry of the log changed, and starts it again.
+func (f *fixture) rewriteEntry(index int64, edit func([]byte) []byte) {
+	f.t.Helper()
+	if err := f.stop(); err != nil {
+		f.t.Fatal(err)
+	}
+	root, err := vault.OpenRoot(f.t.Context(), vault.RootOptions{Path: filepath.Join(f.dir, "root"), Broker: "test", Protector: newTestProtector(f.t), Now: time.Now})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	sealer, err := root.StoreSealer()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	dir := filepath.Join(f.dir, "store")
+	old, err := store.Open(dir, store.Options{Sealer: sealer, ReadOnly: true})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	st, err := store.Open(dir+"-changed", store.Options{Sealer: sealer, Create: true})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	err = old.View(func(from *store.Tx) error {
+		return st.Update(f.t.Context(), func(tx *store.Tx) error { return copyStore(tx, from, index, edit) })
+	})
+	if err := errors.Join(err, st.Close(), os.RemoveAll(dir), os.Rename(dir+"-changed", dir)); err != nil {
+		f.t.Fatal(err)
+	}
+	f.start(setting{}, false)
+}
+
+// copyStore copies a store, with one entry of its log changed.
+func copyStore(tx, from *store.Tx, index int64, edit func([]byte) []byte) error {
+	for _, bucket := range from.Buckets() {
+		for key, value := range from.Range(bucket, "", "") {
+			if err := tx.Put(bucket, key, value); err != nil {
+				return err
+			}
+		}
+	}
+	const log = "audit"
+	i := int64(0)
+	for entry, err := range from.Entries(log, 0, from.Length(log)) {
+		if err != nil {
+			return err
+		}
+		if i == index {
+			entry = edit(entry)
+		}
+		i++
+		if _, err := tx.Append(log, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestAuditFindsTampering changes an entry in the store of a broker, as who has its
+// root key could, and reads the log as an administrator.
 func TestAuditFindsTampering(t *testing.T) {
 	t.Parallel()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -64,14 +126,14 @@ func TestAuditFindsTampering(t *testing.T) {
 		t.Fatal(err)
 	}
 	const changed = 2
-	err = f.broker.store.Update(t.Context(), func(tx *store.Tx) error {
-		at := string(binary.BigEndian.AppendUint64(nil, changed))
-		value, _ := tx.Get("audit", at)
-		return tx.Put("audit", at, bytes.Replace(value, []byte(`"type":"`), []byte(`"type":"x`), 1))
+	f.rewriteEntry(changed, func(record []byte) []byte {
+		return bytes.Replace(record, []byte(`"type":"`), []byte(`"type":"x`), 1)
 	})
-	if err != nil {
+	admin.Close()
+	if admin, err = NewClient(ClientOptions{Address: f.addr, Pin: f.pin, Certificates: []tls.Certificate{cert}, Attempts: 3}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(admin.Close)
 	var where *audit.ChangeError
 	if err := check(); !errors.As(err, &where) || where.From != changed || where.To != changed {
 		t.Errorf("got %v, want entry %d", err, changed)
