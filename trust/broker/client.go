@@ -312,19 +312,15 @@ func (c *Client) Release(ctx context.Context, p attest.Producer, job Digest, wan
 	if err != nil {
 		return nil, err
 	}
-	info, err := c.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var r *Release
 	err = c.retried(ctx, func() (err error) {
-		r, err = c.release(ctx, p, info, key, job, want)
+		r, err = c.release(ctx, p, key, job, want)
 		return err
 	})
 	return r, err
 }
 
-func (c *Client) release(ctx context.Context, p attest.Producer, info *Info, key hpke.PrivateKey, job Digest, want []Want) (*Release, error) {
+func (c *Client) release(ctx context.Context, p attest.Producer, key hpke.PrivateKey, job Digest, want []Want) (*Release, error) {
 	q := &ReleaseRequest{Key: key.PublicKey().Bytes(), Job: job, Want: want}
 	var n NonceAnswer
 	if err := c.Do(ctx, http.MethodPost, PathNonce, &NonceRequest{sha256.Sum256(q.Key)}, &n); err != nil {

@@ -52,9 +52,12 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 		}
 		done <- server.ServeTLS(bounded, "", "")
 	}()
+	var damage error
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	case <-s.damaged:
+		damage = s.damage
 	case <-ctx.Done():
 	}
 	s.stopping.Store(true)
@@ -68,7 +71,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config, 
 	if ended := <-done; !errors.Is(ended, http.ErrServerClosed) {
 		err = errors.Join(err, ended)
 	}
-	return err
+	return errors.Join(damage, err)
 }
 
 // bounded is a listener within the limits. What it refuses is counted beside it:

@@ -93,6 +93,8 @@ type Server struct {
 	changing sync.Mutex              // of the policy: one at a time
 	inForce  atomic.Pointer[inForce] // nil before the first is approved
 	stopping atomic.Bool
+	damaged  chan struct{} // closed when damage was found in the store
+	damage   error         // readable then
 	wg       sync.WaitGroup
 	cancel   context.CancelFunc
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -52,7 +53,10 @@ type Broker struct {
 	vault  *vault.Vault
 	quorum *quorum
 	cancel context.CancelFunc
-	log    chan struct{} // closed when the log's rounds have ended
+	rounds chan struct{} // closed when the log's rounds have ended
+
+	checking context.CancelFunc
+	checks   sync.WaitGroup
 }
 
 // Start opens a broker's state and begins its work, except for serving.
@@ -104,8 +108,31 @@ func start(ctx context.Context, c *Config) (*Broker, error) {
 			return b, err
 		}
 	}
-	b.Server, err = New(ctx, *o)
-	return b, err
+	if b.Server, err = New(ctx, *o); err != nil {
+		return b, err
+	}
+	b.checkStore(ctx)
+	return b, nil
+}
+
+// checkStore reads beside the broker's work what the store keeps on disk alone,
+// the older part of the audit log. If it was changed the broker ends, as it would
+// not have begun had the rest been.
+func (b *Broker) checkStore(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	b.checking = cancel
+	b.damaged = make(chan struct{})
+	b.checks.Go(func() {
+		switch err := b.store.Check(ctx); {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, store.ErrDamaged):
+			b.log.Error("the broker stops", "error", err)
+			b.damage = err
+			close(b.damaged)
+		default:
+			b.log.Warn("the older part of the audit log was not read", "error", err)
+		}
+	})
 }
 
 // ownLog names the private key of the log in the vault.
@@ -163,9 +190,9 @@ func (b *Broker) openLog(ctx context.Context, c *Config) error {
 		return err
 	}
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	b.log = make(chan struct{})
+	b.rounds = make(chan struct{})
 	go func() {
-		defer close(b.log)
+		defer close(b.rounds)
 		o.Log.Run(ctx) //nolint:errcheck // it ends when it is told to
 	}()
 	return nil
@@ -216,12 +243,16 @@ func logSigner(name string, key ed25519.PrivateKey) (note.Signer, string, error)
 
 // Close ends the broker's work and closes its state.
 func (b *Broker) Close() error {
+	if b.checking != nil {
+		b.checking()
+		b.checks.Wait()
+	}
 	if b.Server != nil {
 		b.Server.Close()
 	}
 	if b.cancel != nil {
 		b.cancel()
-		<-b.log
+		<-b.rounds
 	}
 	if b.quorum != nil {
 		b.quorum.Close()
