@@ -78,6 +78,10 @@ format: lint-tool ## Format the Go files
 race: ## Run the tests under the race detector
 	CGO_ENABLED=1 go test -race -timeout 30m ./...
 
+.PHONY: fips
+fips: ## Run the tests of attestation and the broker in Go's FIPS 140-3 mode
+	GODEBUG=fips140=on go test ./trust/...
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target, FUZZTIME (8m) in all
 	cd tools && go run ./fuzz -dir .. -total $(FUZZTIME)
