@@ -244,6 +244,16 @@ func (s *Server) forget(ctx context.Context) {
 	}
 }
 
+// compact writes the store anew beside what goes on, so that its files have no
+// more what was deleted.
+func (s *Server) compact() {
+	s.wg.Go(func() {
+		if err := s.store.Compact(context.Background()); err != nil && !errors.Is(err, store.ErrClosed) {
+			s.log.Warn("a destroyed key is still in older files of the store, wrapped", "error", err)
+		}
+	})
+}
+
 // applyWaiting applies changes whose delay has passed, until ctx ends.
 func (s *Server) applyWaiting(ctx context.Context) {
 	ticker := time.NewTicker(10 * time.Second)

@@ -100,6 +100,7 @@ func (s *Server) order(tx *store.Tx, p *inForce, o *Order, signatures []string, 
 		a.Key = info
 		return err
 	case DestroyKey:
+		tx.OnCommit(s.compact)
 		return s.vault.DestroyKey(tx, ref)
 	case Register:
 		return s.register(tx, o, ref, signatures)
