@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -49,17 +48,10 @@ func (c *Client) Certificate(ctx context.Context, p attest.Producer, job Digest,
 }
 
 func (c *Client) certificate(ctx context.Context, p attest.Producer, q CertificateRequest) (*Certified, error) {
-	var n NonceAnswer
-	if err := c.Do(ctx, http.MethodPost, PathNonce, &NonceRequest{sha256.Sum256(q.Key)}, &n); err != nil {
+	var err error
+	if q.Nonce, q.Evidence, err = c.evidence(ctx, p, q.Key, q.Job); err != nil {
 		return nil, err
 	}
-	q.Nonce = n.Nonce
-	b := attest.Binding{Nonce: q.Nonce, Key: q.Key, Job: q.Job}
-	e, err := p.Produce(ctx, b.ReportData())
-	if err != nil {
-		return nil, fmt.Errorf("make evidence: %w", err)
-	}
-	q.Evidence = *e
 	receipts, err := c.receipts(ctx)
 	if err != nil {
 		return nil, err

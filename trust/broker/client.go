@@ -320,19 +320,26 @@ func (c *Client) Release(ctx context.Context, p attest.Producer, job Digest, wan
 	return r, err
 }
 
-func (c *Client) release(ctx context.Context, p attest.Producer, key hpke.PrivateKey, job Digest, want []Want) (*Release, error) {
-	q := &ReleaseRequest{Key: key.PublicKey().Bytes(), Job: job, Want: want}
+// evidence has a program make evidence that binds a fresh nonce of the broker.
+func (c *Client) evidence(ctx context.Context, p attest.Producer, key []byte, job Digest) (Digest, attest.Evidence, error) {
 	var n NonceAnswer
-	if err := c.Do(ctx, http.MethodPost, PathNonce, &NonceRequest{sha256.Sum256(q.Key)}, &n); err != nil {
-		return nil, err
+	if err := c.Do(ctx, http.MethodPost, PathNonce, &NonceRequest{sha256.Sum256(key)}, &n); err != nil {
+		return Digest{}, attest.Evidence{}, err
 	}
-	q.Nonce = n.Nonce
-	b := attest.Binding{Nonce: q.Nonce, Key: q.Key, Job: q.Job}
+	b := attest.Binding{Nonce: n.Nonce, Key: key, Job: job}
 	e, err := p.Produce(ctx, b.ReportData())
 	if err != nil {
-		return nil, fmt.Errorf("make evidence: %w", err)
+		return Digest{}, attest.Evidence{}, fmt.Errorf("make evidence: %w", err)
 	}
-	q.Evidence = *e
+	return n.Nonce, *e, nil
+}
+
+func (c *Client) release(ctx context.Context, p attest.Producer, key hpke.PrivateKey, job Digest, want []Want) (*Release, error) {
+	q := &ReleaseRequest{Key: key.PublicKey().Bytes(), Job: job, Want: want}
+	var err error
+	if q.Nonce, q.Evidence, err = c.evidence(ctx, p, q.Key, q.Job); err != nil {
+		return nil, err
+	}
 	receipts, err := c.receipts(ctx)
 	if err != nil {
 		return nil, err
